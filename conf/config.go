@@ -1,0 +1,203 @@
+// Package conf turns one TOML file into one value, or into a list of problems.
+//
+// It is a leaf: pure data, no run-time state, no import of another Weir package.
+// The names, types, defaults, units and documentation of every key live in the
+// schema (schema*.go); the structs here only hold what the schema binds, so a
+// field's meaning is read there, or in docs/config.md, which is generated from it.
+//
+// A Config returned by Load is complete: every default is filled in, every
+// address parsed, every name resolved, relative files made absolute. It is never
+// changed after that and may be shared by any number of goroutines.
+package conf
+
+import (
+	"time"
+)
+
+// Size is a number of bytes.
+type Size int64
+
+// Config is one configuration file, checked and complete.
+type Config struct {
+	File      string // absolute path, "" when built from memory
+	Process   Process
+	Admin     Admin
+	Log       Log
+	AccessLog AccessLog
+	DNS       DNS
+	Pools     []Pool // in file order
+	L4        []L4
+	L7        []L7
+}
+
+// Process is [process]: what holds for Weir as a whole.
+type Process struct {
+	Loops             int // 0: one per core
+	MaxConns          int // client connections; 0: derived from RLIMIT_NOFILE
+	MaxConnsPerSource int // per client address; 0: no limit
+	DrainTimeout      time.Duration
+	StateDir          string // holds the admin token
+	RuntimeDir        string // holds the admin socket where [admin] is absent
+}
+
+// Admin is [admin].
+type Admin struct {
+	Listen Addr   // zero: a unix socket in Process.RuntimeDir
+	Token  Secret // empty: made at start in Process.StateDir
+	Cert   string // PEM files; both or none; needed beyond loopback
+	Key    string
+}
+
+// Log is [log]: the process log.
+type Log struct {
+	Level  string // debug, info, warn, error
+	Format string // logfmt, json
+}
+
+// AccessLog is [access_log]: one record per L4 session and per L7 exchange.
+type AccessLog struct {
+	Path     string // a file, "stdout", "stderr" or "off"
+	Format   string // json, logfmt
+	Buffer   Size   // what may wait for the disk; beyond it lines are dropped and counted
+	ClientIP string // full, masked (/24, /48), none
+	Query    bool   // log query strings
+}
+
+// DNS is [dns]: how server names are resolved.
+type DNS struct {
+	Servers []Addr // empty: those of /etc/resolv.conf
+	Timeout time.Duration
+	MinTTL  time.Duration
+	MaxTTL  time.Duration
+}
+
+// Pool is [pool.NAME]: a named group of backends for L4 and L7 alike.
+type Pool struct {
+	Name           string
+	Servers        []Server
+	Balance        string // round_robin, least_conn, p2c, random, source_hash
+	ConnectTimeout time.Duration
+	SlowStart      time.Duration // 0: full weight at once
+	Health         Health
+	Ejection       Ejection
+	KeepAlive      KeepAlive
+}
+
+// Server is one entry of servers in a pool.
+type Server struct {
+	Addr        Addr
+	Weight      int
+	MaxConns    int // 0: no limit
+	Backup      bool
+	Maintenance bool // configured out of rotation
+}
+
+// Health is [pool.NAME.health]: active checks. Type "" means none.
+type Health struct {
+	Type         string // "", tcp, http
+	Interval     time.Duration
+	DownInterval time.Duration // while the endpoint is down
+	Timeout      time.Duration
+	Rise         int
+	Fall         int
+	Port         uint16 // 0: the server's own
+	Path         string // http
+	Host         string // http; "": the server's address
+	Status       []int  // http; accepted codes, empty: 200-399
+	Body         string // http; must be contained in the first 64 KiB, "" matches all
+}
+
+// Ejection is [pool.NAME.ejection]: passive health, from live traffic.
+type Ejection struct {
+	Enabled    bool
+	Failures   int           // resets and 5xx in a row; refused connections eject at once
+	Time       time.Duration // first ejection; doubles each time
+	MaxTime    time.Duration
+	MaxPercent int // of a group's servers
+}
+
+// KeepAlive is [pool.NAME.keepalive]: idle connections kept to HTTP servers.
+type KeepAlive struct {
+	MaxIdle     int // per endpoint; 0: none are kept
+	IdleTimeout time.Duration
+}
+
+// L4 is one [[l4]]: TCP connections passed through.
+type L4 struct {
+	Name              string
+	Listen            []Addr
+	Protocol          string // auto, tls, postgres
+	Pool              string // where there is no route, or none matches; "" closes
+	Routes            []L4Route
+	MaxConns          int // 0: no limit
+	MaxConnsPerSource int
+	SniffTimeout      time.Duration
+	SniffMax          Size
+	ServerFirstWait   time.Duration // 0: a silent client is closed after SniffTimeout
+	IdleTimeout       time.Duration
+	HalfClosedTimeout time.Duration
+	Lifetime          time.Duration // 0: no limit
+}
+
+// L4Route is one [[l4.route]]. Exactly one of Pool and L7 is set.
+type L4Route struct {
+	SNI  []string // lower case; "*.example.com" is one label or more below example.com
+	Pool string
+	L7   string
+}
+
+// L7 is one [[l7]]: HTTP.
+type L7 struct {
+	Name              string
+	Listen            []Addr // may be empty: hand-over only
+	TLS               *TLS   // nil: plain
+	Redirect          []Addr
+	Routes            []L7Route
+	MaxConns          int // 0: no limit
+	MaxConnsPerSource int
+	HeaderTimeout     time.Duration
+	KeepAliveTimeout  time.Duration
+	BodyGrace         time.Duration // then BodyMinRate must be met
+	BodyMinRate       Size          // bytes per second, both directions of the client side
+	MaxHeaderBytes    Size
+	MaxHeaderFields   int
+	MaxURI            Size
+	MaxBody           Size // 0: no limit
+	Paths             string
+	TrustedProxies    []string // CIDR
+	Forwarded         bool
+	Via               bool
+	HideHeaders       []string // response fields not sent on, "Server" and the like
+}
+
+// TLS is [l7.tls].
+type TLS struct {
+	Certs      []Cert
+	MinVersion string // 1.2, 1.3
+}
+
+// Cert is one certificate with its key, PEM files.
+type Cert struct {
+	Cert string
+	Key  string
+}
+
+// L7Route is one [[l7.route]].
+type L7Route struct {
+	Host                  []string // lower case; empty: any
+	Path                  string   // "/p/" prefix, "=/exact", "/u/{id}" pattern, "~regex"; "": any
+	Method                []string // empty: any
+	Pool                  string
+	RewriteHost           string // "": Host as received
+	ResponseHeaderTimeout time.Duration
+	ReadTimeout           time.Duration // a stalled response body
+	MaxBody               Size          // 0: the listener's
+	OnClientFin           string        // ignore, cancel
+	HideHeaders           []string
+	Retry                 Retry
+}
+
+// Retry is [l7.route.retry].
+type Retry struct {
+	Methods []string // beside GET, HEAD and OPTIONS; only without a body
+}
