@@ -1,0 +1,94 @@
+package sniff
+
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+)
+
+// FuzzClientHello holds ClientHello against crypto/tls, and each answer against
+// the one for the same bytes arriving in two parts.
+func FuzzClientHello(f *testing.F) {
+	for _, c := range []*tls.Config{
+		{ServerName: "db.example.com"},
+		{ServerName: "Www.Example.COM", NextProtos: []string{"h2", "http/1.1"}},
+		{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12},
+		{ServerName: "a.b", MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}},
+	} {
+		hello := captureHello(f, c)
+		f.Add(hello, uint16(3))
+		f.Add(records(hello[recordHeaderLen:], 100), uint16(200))
+	}
+	f.Add(records(message(grease, serverName("a.b"), extension(16, []byte{0, 2, 1, 'h'})), 9), uint16(50))
+	f.Add(record(message(serverName("a..b"))), uint16(9))
+	f.Add(record(message(serverName("a.b."), extension(0xfe0d, nil))), uint16(9))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint16(1))
+
+	f.Fuzz(func(t *testing.T, b []byte, at uint16) {
+		var h, part Hello
+		v := ClientHello(b, testLimit, &h)
+		checkSplit(t, b, int(at)%(len(b)+1), v, &h, &part)
+
+		sni, alpn, ok := oracle(b)
+		switch {
+		case ok && len(b) <= testLimit && v != Done:
+			if !stricter(b, sni) {
+				t.Fatalf("crypto/tls reads %q, we say %v", sni, v)
+			}
+		case ok && v == Done:
+			// The standard library keeps the case; a name with a final dot it refuses.
+			if got := string(h.SNI()); got != strings.ToLower(sni) {
+				t.Fatalf("got name %q, crypto/tls %q", got, sni)
+			}
+			if got := protocols(&h); !h.ALPNCut && got != strings.Join(alpn, " ") {
+				t.Fatalf("got protocols %q, crypto/tls %q", got, alpn)
+			}
+		}
+		if v == Done && !lowerDNSName([]byte("x"+string(h.SNI()))) {
+			t.Fatalf("not a DNS name: %q", h.SNI())
+		}
+	})
+}
+
+func checkSplit(t *testing.T, b []byte, at int, v Verdict, h, part *Hello) {
+	t.Helper()
+	got := ClientHello(b[:at], testLimit, part)
+	if got == NeedMore {
+		return
+	}
+	if got != v || string(part.SNI()) != string(h.SNI()) || protocols(part) != protocols(h) {
+		t.Fatalf("%d of %d bytes: got %v %q, all of them: %v %q", at, len(b), got, part.SNI(), v, h.SNI())
+	}
+}
+
+// stricter reports whether b breaks one of the rules that are ours alone.
+func stricter(b []byte, sni string) bool {
+	name := []byte(sni)
+	if sni != "" && !lowerDNSName(name) {
+		return true
+	}
+	for len(b) >= recordHeaderLen {
+		if b[0] != recordHandshake || b[1] != 3 {
+			return true
+		}
+		b = b[min(len(b), recordHeaderLen+int(b[3])<<8+int(b[4])):]
+	}
+	return false
+}
+
+// FuzzPostgres checks that the split changes nothing and that a length is in its bounds.
+func FuzzPostgres(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f}, uint8(3))
+	f.Add([]byte("\x00\x00\x00\x15\x00\x03\x00\x00user\x00postgres\x00\x00"), uint8(9))
+	f.Add([]byte{0x16, 3, 1}, uint8(1))
+	f.Fuzz(func(t *testing.T, b []byte, at uint8) {
+		kind, n, v := Postgres(b)
+		if (v == Done) != (kind != PGNone) || v == Done && kind != PGDirectTLS && (n < pgHeaderLen || n > pgStartupMax) {
+			t.Fatalf("got %v, %d, %v", kind, n, v)
+		}
+		k, m, w := Postgres(b[:int(at)%(len(b)+1)])
+		if w != NeedMore && (k != kind || m != n || w != v) {
+			t.Fatalf("got %v, %d, %v for a part and %v, %d, %v for all", k, m, w, kind, n, v)
+		}
+	})
+}
