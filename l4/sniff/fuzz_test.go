@@ -83,7 +83,8 @@ func FuzzPostgres(f *testing.F) {
 	f.Add([]byte{0x16, 3, 1}, uint8(1))
 	f.Fuzz(func(t *testing.T, b []byte, at uint8) {
 		kind, n, v := Postgres(b)
-		if (v == Done) != (kind != PGNone) || v == Done && kind != PGDirectTLS && (n < pgHeaderLen || n > pgStartupMax) {
+		inBounds := kind == PGDirectTLS || n >= pgHeaderLen && n <= pgStartupMax
+		if (v == Done) != (kind != PGNone) || v == Done && !inBounds {
 			t.Fatalf("got %v, %d, %v", kind, n, v)
 		}
 		k, m, w := Postgres(b[:int(at)%(len(b)+1)])
