@@ -1,0 +1,89 @@
+# Weir. `make help` lists the targets.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+GO       ?= go
+FUZZTIME ?= 20s
+# Tools are pinned here and built on use, so that go.mod holds only what Weir itself needs.
+LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VULN := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+E2E  := ./cmd/internal/e2e
+UNIT  = $$($(GO) list ./... | grep -v '/e2e$$')
+# The pages that the binary writes about itself.
+PAGES := config metrics cli
+# Set where a program that some tests need is missing and cannot be installed (see .ci/deps).
+SKIP  = $$(bash .ci/deps --skip)
+
+.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e torture cover vuln clean help
+
+build: ## build bin/weir
+	$(GO) build -trimpath -o bin/weir ./cmd/weir
+
+run: build ## build Weir and run its demo
+	./bin/weir demo
+
+test: deps fmt-check vet lint check-docs unit race e2e ## the gate: everything a change must pass
+
+check: test ## the same as test
+
+deps: ## install what the tests need (root, Debian), or say what is left out
+	@bash .ci/deps
+
+fmt: ## format the code
+	$(LINT) fmt
+
+fmt-check:
+	@$(LINT) fmt --diff || { echo 'not formatted: run make fmt'; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+lint: ## run the linters
+	$(LINT) run
+
+unit:
+	$(GO) test $(UNIT)
+
+race: ## run the tests under the race detector, in random order
+	@if command -v gcc >/dev/null; then CGO_ENABLED=1 $(GO) test -race -shuffle=on $(UNIT); \
+	else echo 'race: left out, there is no C compiler'; fi
+
+e2e: ## run the built binary against real servers
+	@skip=$(SKIP); $(GO) test -count=1 -timeout 10m $${skip:+-skip "$$skip"} $(E2E)
+
+torture: ## the long forms of the e2e tests: 1,000 reloads and the like
+	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row' $(E2E)
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: ## run the micro-benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+docs: build ## write the generated pages of docs/
+	@for page in $(PAGES); do ./bin/weir docs $$page >docs/$$page.md || exit 1; done
+
+check-docs: build ## fail if a generated page is stale
+	@for page in $(PAGES); do \
+		./bin/weir docs $$page | diff -u docs/$$page.md - || { echo "docs/$$page.md is stale: run make docs"; exit 1; }; \
+	done
+
+cover: ## write coverage.out and print the total
+	$(GO) test -coverpkg=./... -coverprofile=coverage.out $(UNIT) && $(GO) tool cover -func=coverage.out | tail -1
+
+vuln: ## look for known vulnerabilities (asks the vulnerability database)
+	$(VULN) ./...
+
+clean: ## remove what make built
+	rm -rf bin coverage.out
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
