@@ -21,7 +21,8 @@ func canonical(path string) (string, error) {
 		c := path[i]
 		if c == '%' {
 			if i+2 >= len(path) || unhex(path[i+1]) < 0 || unhex(path[i+2]) < 0 {
-				return "", fmt.Errorf("%q is not an escape; expected %% and two hex digits", path[i:min(i+3, len(path))])
+				return "", fmt.Errorf("%q is not an escape; expected %% and two hex digits",
+					path[i:min(i+3, len(path))])
 			}
 			c = byte(unhex(path[i+1])<<4 | unhex(path[i+2]))
 			i += 2

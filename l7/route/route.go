@@ -56,11 +56,11 @@ import (
 type Verdict uint8
 
 const (
-	// NotFound: no route matches host and path, whatever the method (404).
+	// NotFound says that no route matches host and path, whatever the method (404).
 	NotFound Verdict = iota
-	// MethodNotAllowed: a route matches host and path, none of them the method (405).
+	// MethodNotAllowed says that routes match host and path, none of them the method (405).
 	MethodNotAllowed
-	// Found: there is a route.
+	// Found says that there is a route.
 	Found
 )
 

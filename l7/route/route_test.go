@@ -344,7 +344,7 @@ func FuzzFind(f *testing.F) {
 }
 
 func FuzzBuild(f *testing.F) {
-	for _, p := range []string{"", "/", "=/x", "/u/{id}", "~^/a$", "/%41%zz", "/a/../b", "/\xff", "{}", "=", "~", "/{/}"} {
+	for _, p := range []string{"", "/", "=/x", "/u/{id}", "~^/a$", "/%41%zz", "/a/../b", "/\xff", "{}", "=", "~"} {
 		f.Add("a.b", p, "/a")
 	}
 	f.Add("*.a", "/a/", "/a/b")
