@@ -1,0 +1,60 @@
+package metric
+
+// L4: listeners, sessions and the loops under them.
+var (
+	L4Accepted = &Def{
+		Name: "weir_l4_accepted_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Connections accepted, for L7 listeners too.",
+	}
+	L4Refused = &Def{
+		Name: "weir_l4_refused_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
+		Help: "Connections closed at once because of a limit, by reason: global, listener or source.",
+	}
+	L4Active = &Def{
+		Name: "weir_l4_active_sessions", Kind: KindGauge, Labels: []string{"listener"},
+		Help: "L4 sessions that are open.",
+	}
+	L4ReceivedBytes = &Def{
+		Name: "weir_l4_received_bytes_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Bytes relayed from clients to backends.",
+	}
+	L4SentBytes = &Def{
+		Name: "weir_l4_sent_bytes_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Bytes relayed from backends to clients.",
+	}
+	L4Closed = &Def{
+		Name: "weir_l4_closed_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
+		Help: "L4 sessions that ended, by reason.",
+	}
+	L4HandedOver = &Def{
+		Name: "weir_l4_handed_over_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Connections handed over to L7.",
+	}
+	L4ConnectFailures = &Def{
+		Name: "weir_l4_connect_failures_total", Kind: KindCounter, Labels: []string{"pool", "reason"},
+		Help: "Connects to backends that failed, by reason.",
+	}
+	L4SniffFailures = &Def{
+		Name: "weir_l4_sniff_failures_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
+		Help: "Connections closed because their first bytes gave no route, by reason.",
+	}
+
+	LoopConnections = &Def{
+		Name: "weir_loop_connections", Kind: KindGauge, Labels: []string{"loop"},
+		Help: "Descriptors of connections that a loop watches.",
+	}
+	LoopBackoffs = &Def{
+		Name: "weir_loop_accept_backoffs_total", Kind: KindCounter, Labels: []string{"loop"},
+		Help: "Times a loop stopped accepting for a moment because descriptors or memory ran out.",
+	}
+	LoopWakeups = &Def{
+		Name: "weir_loop_wakeups_total", Kind: KindCounter, Labels: []string{"loop"},
+		Help: "Times a loop had events to handle.",
+	}
+)
+
+var l4Defs = []*Def{
+	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Closed, L4HandedOver,
+	L4ConnectFailures, L4SniffFailures,
+	LoopConnections, LoopBackoffs, LoopWakeups,
+}

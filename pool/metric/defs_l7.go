@@ -1,0 +1,67 @@
+package metric
+
+// L7: listeners, exchanges and connections to HTTP backends.
+var (
+	L7Requests = &Def{
+		Name: "weir_l7_requests_total", Kind: KindCounter, Labels: []string{"listener", "route", "status"},
+		Help: "Requests answered, by listener, route and class of the status: 1xx to 5xx, or none.",
+	}
+	L7RequestSeconds = &Def{
+		Name: "weir_l7_request_seconds", Kind: KindHistogram, Labels: []string{"listener", "route"},
+		Help: "Time from the first byte of a request to the last byte of its response.",
+	}
+	L7Errors = &Def{
+		Name: "weir_l7_errors_total", Kind: KindCounter, Labels: []string{"listener", "side", "reason"},
+		Help: "Exchanges that failed, by side (client, upstream, internal) and reason.",
+	}
+	L7Retries = &Def{
+		Name: "weir_l7_retries_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Requests sent a second time.",
+	}
+	L7RetriesDenied = &Def{
+		Name: "weir_l7_retries_denied_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Retries that were safe but exceeded the retry budget.",
+	}
+	L7Active = &Def{
+		Name: "weir_l7_active_connections", Kind: KindGauge, Labels: []string{"listener"},
+		Help: "Client connections that are open.",
+	}
+	L7ActiveRequests = &Def{
+		Name: "weir_l7_active_requests", Kind: KindGauge, Labels: []string{"listener"},
+		Help: "Requests being answered.",
+	}
+	L7ReceivedBytes = &Def{
+		Name: "weir_l7_received_bytes_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Bytes of requests received from clients, heads included.",
+	}
+	L7SentBytes = &Def{
+		Name: "weir_l7_sent_bytes_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Bytes of responses sent to clients, heads included.",
+	}
+	L7Truncated = &Def{
+		Name: "weir_l7_truncated_responses_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Responses that ended short and were passed on as broken.",
+	}
+	L7Handshakes = &Def{
+		Name: "weir_l7_tls_handshakes_total", Kind: KindCounter, Labels: []string{"listener", "result"},
+		Help: "TLS handshakes by result: full, resumed or failed.",
+	}
+	L7UpstreamConnects = &Def{
+		Name: "weir_l7_upstream_connects_total", Kind: KindCounter, Labels: []string{"pool", "result"},
+		Help: "Connects to HTTP backends by result: ok or failed.",
+	}
+	L7UpstreamReuses = &Def{
+		Name: "weir_l7_upstream_reuses_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Requests sent on a connection that was kept alive.",
+	}
+	L7UpstreamIdle = &Def{
+		Name: "weir_l7_upstream_idle_connections", Kind: KindGauge, Labels: []string{"pool"},
+		Help: "Kept-alive connections to HTTP backends that wait for a request.",
+	}
+)
+
+var l7Defs = []*Def{
+	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied,
+	L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
+	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamIdle,
+}
