@@ -1,0 +1,125 @@
+package loop
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// acceptBurst is how many connections are accepted before other descriptors have their turn.
+	acceptBurst = 64
+	// acceptBackoff is how long a listener waits when descriptors or memory ran out.
+	acceptBackoff = 50 * time.Millisecond
+	// drainMax bounds what Close still accepts; no backlog is longer.
+	drainMax = 1 << 16
+)
+
+// AcceptFunc takes over an accepted connection, non-blocking and close-on-exec,
+// that the loop does not watch yet. peer is zero for a unix socket.
+type AcceptFunc func(fd int, peer netip.AddrPort)
+
+// Listener accepts connections on one loop.
+type Listener struct {
+	loop    *Loop
+	fd      int
+	accept  AcceptFunc
+	current int   // the connection being taken over, -1: none
+	timer   Timer // runs while the listener backs off
+	closed  bool
+}
+
+// Listen starts accepting on fd, a listening non-blocking socket, which the
+// Listener then owns. On an error fd stays the caller's.
+func (l *Loop) Listen(fd int, accept AcceptFunc) (*Listener, error) {
+	ln := &Listener{loop: l, fd: fd, accept: accept, current: -1}
+	l.set(fd, ln)
+	if err := l.p.watchReads(fd); err != nil {
+		l.table[fd] = nil
+		return nil, fmt.Errorf("cannot watch listener: %w", err)
+	}
+	return ln, nil
+}
+
+// Close accepts what waits in the kernel's queue, which would be reset otherwise,
+// and closes the socket. A second call does nothing.
+func (ln *Listener) Close() {
+	if ln.closed {
+		return
+	}
+	ln.closed = true
+	ln.loop.Disarm(&ln.timer)
+	ln.burst(drainMax)
+	ln.loop.table[ln.fd] = nil
+	unix.Close(ln.fd)
+}
+
+// Ready implements [Handler].
+func (ln *Listener) Ready(int, Events) { ln.burst(acceptBurst) }
+
+func (ln *Listener) burst(n int) {
+	for range n {
+		fd, peer, errno := accept(ln.fd)
+		switch errno {
+		case 0:
+			ln.hand(fd, peer)
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			ln.backOff()
+			return
+		case unix.EINTR, unix.ECONNABORTED:
+		case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EFAULT, unix.EOPNOTSUPP:
+			ln.loop.log.Error("cannot accept", "error", errno)
+			ln.backOff()
+			return
+		default:
+			// An error of the network that waited for this connection (accept(2)): try the next.
+		}
+	}
+}
+
+func (ln *Listener) hand(fd int, peer netip.AddrPort) {
+	defer ln.loop.recovered(ln)
+	ln.current = fd
+	ln.accept(fd, peer)
+	ln.current = -1
+}
+
+// Abort implements [Aborter]: the connection whose taking over panicked is closed,
+// by its handler where it has got one, which may own more than this descriptor.
+func (ln *Listener) Abort() {
+	fd := ln.current
+	if fd < 0 {
+		return
+	}
+	ln.current = -1
+	if fd < len(ln.loop.table) && ln.loop.table[fd] != nil {
+		ln.loop.table[fd].Abort()
+		return
+	}
+	unix.Close(fd)
+}
+
+// backOff takes the listener out of the event queue, which would report it again
+// and again, and leaves the clients waiting in the kernel's queue.
+func (ln *Listener) backOff() {
+	if ln.closed || ln.timer.armed {
+		return
+	}
+	ln.loop.stats.Backoffs.Add(1)
+	if err := ln.loop.p.forget(ln.fd); err != nil {
+		ln.loop.log.Error("cannot pause listener", "error", err)
+	}
+	ln.loop.Arm(&ln.timer, acceptBackoff, ln)
+}
+
+// Expire ends the back-off.
+func (ln *Listener) Expire(*Timer) {
+	if err := ln.loop.p.watchReads(ln.fd); err != nil {
+		ln.loop.log.Error("cannot resume listener", "error", err)
+		ln.loop.Arm(&ln.timer, acceptBackoff, ln)
+	}
+}

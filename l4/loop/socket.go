@@ -1,0 +1,127 @@
+package loop
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// accept is accept4(2) without the allocations of package unix: the peer's
+// address stays a value.
+func accept(fd int) (int, netip.AddrPort, unix.Errno) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)),
+		uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, netip.AddrPort{}, errno
+	}
+	return int(n), addrPort(&sa), 0
+}
+
+// LocalAddr is the address of our end of fd, zero for a unix socket.
+func LocalAddr(fd int) netip.AddrPort {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	_, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd),
+		uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return netip.AddrPort{}
+	}
+	return addrPort(&sa)
+}
+
+// addrPort leaves out the zone of link-local addresses, whose name would cost an allocation and a lookup.
+func addrPort(sa *unix.RawSockaddrAny) netip.AddrPort {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), ntohs(in.Port))
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), ntohs(in.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// ntohs reads a port that package unix left in network order.
+func ntohs(p uint16) uint16 {
+	var b [2]byte
+	binary.NativeEndian.PutUint16(b[:], p)
+	return binary.BigEndian.Uint16(b[:])
+}
+
+// dialAddr is a copy of an address to connect to. Package unix writes into the
+// address when it is used, so one that several loops share must not be used itself.
+type dialAddr struct {
+	in4 unix.SockaddrInet4
+	in6 unix.SockaddrInet6
+	un  unix.SockaddrUnix
+}
+
+func (d *dialAddr) copyOf(sa unix.Sockaddr) (unix.Sockaddr, int) {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		d.in4.Port, d.in4.Addr = sa.Port, sa.Addr
+		return &d.in4, unix.AF_INET
+	case *unix.SockaddrInet6:
+		d.in6.Port, d.in6.ZoneId, d.in6.Addr = sa.Port, sa.ZoneId, sa.Addr
+		return &d.in6, unix.AF_INET6
+	case *unix.SockaddrUnix:
+		d.un.Name = sa.Name
+		return &d.un, unix.AF_UNIX
+	}
+	return nil, unix.AF_UNSPEC
+}
+
+// Dial starts to connect to sa and returns a socket that is not watched yet, with
+// TCP_NODELAY set where it is TCP. While connected is false, each event is
+// answered with [Loop.Dialed]. An error leaves nothing open. sa is only read.
+func (l *Loop) Dial(sa unix.Sockaddr) (fd int, connected bool, err error) {
+	own, family := l.dialed.copyOf(sa)
+	if own == nil {
+		return -1, false, unix.EAFNOSUPPORT
+	}
+	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, false, err
+	}
+	if family != unix.AF_UNIX {
+		// Only a connection that is gone can fail this, and connect will say so.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	switch err = unix.Connect(fd, own); err {
+	case nil:
+		return fd, true, nil
+	case unix.EINPROGRESS, unix.EINTR:
+		return fd, false, nil
+	}
+	unix.Close(fd)
+	return -1, false, err
+}
+
+// Dialed tells how a connect that Dial began stands; connected is false without
+// an error while it goes on. It asks by a second connect(2): unlike SO_ERROR, that
+// also tells a connection in progress from an established one, so an event that
+// was meant for an earlier descriptor of the same number does no harm.
+func (l *Loop) Dialed(fd int, sa unix.Sockaddr) (connected bool, err error) {
+	own, _ := l.dialed.copyOf(sa)
+	switch err = unix.Connect(fd, own); err {
+	case nil, unix.EISCONN:
+		return true, nil
+	case unix.EALREADY, unix.EINPROGRESS, unix.EINTR:
+		return false, nil
+	}
+	return false, err
+}
+
+// SocketError takes the pending error of fd (SO_ERROR), nil where there is none.
+func SocketError(fd int) error {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && n != 0 {
+		err = unix.Errno(n)
+	}
+	return err
+}
