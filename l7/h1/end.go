@@ -1,0 +1,100 @@
+package h1
+
+import (
+	"net"
+	"time"
+
+	"weir/l7/message"
+	"weir/pool"
+)
+
+// lingerTime bounds how long a closed connection is read, so that the client gets to
+// read the answer: octets that arrive at a closed socket make the kernel send an RST,
+// and that discards what the client has not read yet (RFC 9112 section 9.6).
+const lingerTime = 2 * time.Second
+
+// abortTime bounds the last write of an aborted connection.
+const abortTime = time.Second
+
+// What connections below a Conn may offer beside net.Conn.
+type (
+	halfCloser interface{ CloseWrite() error }
+	resetter   interface{ Reset() error }
+	lingerer   interface{ SetLinger(sec int) error }
+	wrapper    interface{ NetConn() net.Conn } // crypto/tls
+)
+
+// CloseGracefully sends what waits and closes the connection so that the client can
+// read all of it. It blocks for at most the time of the write and 2 s, and only if
+// the client may still be sending. It is the end after Finish = false and after an
+// error that was answered.
+func (c *Conn) CloseGracefully() {
+	if c.released || c.hijacked {
+		c.Close()
+		return
+	}
+	err := c.Flush()
+	more := c.in.broken && !c.in.quiet || !c.in.body.Done() || len(c.in.unread()) > 0
+	if err != nil || c.out.broken || !more {
+		c.Close()
+		return
+	}
+	c.linger()
+	c.Close()
+}
+
+// linger ends our direction and reads until the client ends its own.
+func (c *Conn) linger() {
+	end := time.Now().Add(lingerTime)
+	if err := c.nc.SetDeadline(end); err != nil {
+		return
+	}
+	raw := c.raw()
+	if h, fine := c.nc.(halfCloser); fine && h.CloseWrite() != nil {
+		return
+	}
+	if h, fine := raw.(halfCloser); fine && raw != c.nc && h.CloseWrite() != nil {
+		return
+	}
+	// Without a half-close the client still reads the answer if it does so in time.
+	scrap := pool.Get(bodyBuffer)
+	defer scrap.Release()
+	for time.Now().Before(end) {
+		if _, err := raw.Read(scrap.B); err != nil {
+			return
+		}
+	}
+}
+
+// raw returns the connection below TLS, or the connection itself.
+func (c *Conn) raw() net.Conn {
+	if w, fine := c.nc.(wrapper); fine {
+		return w.NetConn()
+	}
+	return c.nc
+}
+
+// Abort ends a response that cannot be completed, so that the client sees that it is
+// cut: what waits is sent, the last chunk is not, nor is a close_notify of TLS. A body
+// that only the end of the connection ends is cut by an RST.
+func (c *Conn) Abort() {
+	if c.released || c.hijacked {
+		c.Close()
+		return
+	}
+	if c.out.n > 0 && !c.out.broken && c.nc.SetWriteDeadline(time.Now().Add(abortTime)) == nil {
+		_, _ = c.nc.Write(c.out.buf.B[:c.out.n]) // best effort: the end is the message
+	}
+	c.release()
+	raw := c.raw()
+	if c.out.framing == message.Close && c.out.stage == body {
+		switch r := raw.(type) {
+		case resetter:
+			_ = r.Reset() // closes
+			return
+		case lingerer:
+			_ = r.SetLinger(0)
+		}
+	}
+	_ = raw.Close()
+}
