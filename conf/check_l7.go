@@ -1,0 +1,112 @@
+package conf
+
+import "strings"
+
+// listener7 checks one [[l7]].
+func (ck *checker) listener7(l *L7) {
+	if !ck.has(&l.Listen) && l.Name != "" && !ck.handedOver(l.Name) {
+		ck.add(ck.at(l), "", "[[l7]] %q has no listen, and no [[l4.route]] hands connections over to it", l.Name)
+	}
+	if l.TLS == nil && ck.has(&l.Redirect) {
+		ck.add(ck.at(&l.Redirect), "", "redirect: without [l7.tls] there is no https to redirect to")
+	}
+	order(ck, &l.MaxURI, &l.MaxHeaderBytes, Size.String, "max_uri", "max_header_bytes", l)
+	seen := first{}
+	for i := range l.Routes {
+		ck.refPool(&l.Routes[i].Pool)
+		ck.l7Route(&l.Routes[i], seen)
+	}
+}
+
+// handedOver reports whether a route of an [[l4]] names this [[l7]], or most
+// likely means it: a mistyped name is reported where it stands.
+func (ck *checker) handedOver(name string) bool {
+	for i := range ck.c.L4 {
+		for j := range ck.c.L4[i].Routes {
+			to := ck.c.L4[i].Routes[j].L7
+			if to == name || to != "" && ck.l7[to] == nil && near(to, ck.l7Names) == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// l7Route checks that no earlier route matches the same requests in the same
+// way: such a route could never be reached.
+func (ck *checker) l7Route(r *L7Route, seen first) {
+	if r.Path == "" && ck.has(&r.Path) || ck.failed(&r.Host, r.Host) || ck.failed(&r.Method, r.Method) {
+		return // what it was meant to match is not known
+	}
+	hosts, methods := orAny(r.Host), orAny(r.Method)
+	for _, host := range hosts {
+		for _, method := range methods {
+			id := host + " " + method + " " + samePath(r.Path)
+			at := ck.at(&r.Path, r)
+			if before, ok := seen[id]; ok {
+				ck.add(at, "", "this route is never reached: the one on line %d matches the same%s",
+					ck.src.line(before.pos), described(host, method))
+				return
+			}
+		}
+	}
+	for _, host := range hosts {
+		for _, method := range methods {
+			seen[host+" "+method+" "+samePath(r.Path)] = ck.at(&r.Path, r)
+		}
+	}
+}
+
+// failed reports whether an array was given and not all of it could be bound.
+func (ck *checker) failed(field any, values []string) bool {
+	if !ck.has(field) {
+		return false
+	}
+	for _, v := range values {
+		if v == "" {
+			return true
+		}
+	}
+	return len(values) == 0
+}
+
+// orAny gives a list that was left out its one meaning.
+func orAny(list []string) []string {
+	if len(list) == 0 {
+		return []string{""}
+	}
+	return list
+}
+
+// samePath gives paths that match the same requests the same form: "" and "/"
+// match all, and the names of variables do not matter.
+func samePath(p string) string {
+	if p == "" {
+		return "/"
+	}
+	if !strings.HasPrefix(p, "/") {
+		return p
+	}
+	segments := strings.Split(p, "/")
+	for i, s := range segments {
+		if strings.HasPrefix(s, "{") {
+			segments[i] = "{}"
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// described says which host and method two routes share.
+func described(host, method string) string {
+	s := ""
+	if host != "" {
+		s += " host " + host
+	}
+	if method != "" {
+		s += " method " + method
+	}
+	if s == "" {
+		return " requests"
+	}
+	return s
+}

@@ -1,0 +1,228 @@
+package conf
+
+import (
+	"net/netip"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+)
+
+// Limits on a "~regex" path: matching is linear in Go, but the cost of each
+// byte grows with the program.
+const (
+	maxRegexBytes   = 512
+	maxRegexProgram = 2000 // instructions
+)
+
+// hostPattern is the host of a request: a DNS name, "*.example.com" or an IP
+// address. It is lower-cased and loses its final dot.
+func hostPattern() kind[string] {
+	return word("host", "hosts", func(s string) (string, error) {
+		if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Zone() == "" {
+			if ip.Is6() {
+				return "[" + ip.String() + "]", nil
+			}
+			return ip.String(), nil
+		}
+		return namePattern(s)
+	})
+}
+
+// sniPattern is a name in a TLS ClientHello: a DNS name or "*.example.com".
+func sniPattern() kind[string] {
+	return word("server name", "server names", func(s string) (string, error) {
+		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+			return "", bad("%q is an IP address: TLS clients send none as a server name", s)
+		}
+		return namePattern(s)
+	})
+}
+
+func namePattern(s string) (string, error) {
+	if s == "*" {
+		return "", bad("\"*\" is not a name; leave the key out to match every name")
+	}
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.ContainsAny(s, "/[]") {
+		return "", bad("%q has a port: expected a name alone", s).meant(s[:i])
+	}
+	base, wildcard := strings.CutPrefix(s, "*.")
+	if strings.Contains(base, "*") {
+		return "", bad("%q: a wildcard can only be the whole leftmost label, as in \"*.example.com\"", s)
+	}
+	if !isDNSName(base) {
+		return "", bad("%q is not a DNS name", s)
+	}
+	base = strings.ToLower(strings.TrimSuffix(base, "."))
+	if wildcard {
+		return "*." + base, nil
+	}
+	return base, nil
+}
+
+// hostHeader is the value of a Host field: a name or an address, and a port
+// where it is not the default.
+func hostHeader() kind[string] {
+	return word("host", "hosts", func(s string) (string, error) {
+		host := s
+		if h, _, err := splitAddr(s); err == nil {
+			host = h
+		}
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && !isDNSName(host) {
+			return "", bad("%q is not a host: expected \"name\" or \"name:port\"", s)
+		}
+		return strings.ToLower(s), nil
+	})
+}
+
+// network is a range of addresses: "10.0.0.0/8", or one address.
+func network() kind[string] {
+	return word("network", "networks", func(s string) (string, error) {
+		if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+			ip = ip.Unmap()
+			return netip.PrefixFrom(ip, ip.BitLen()).String(), nil
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return "", bad("cannot parse network %q: expected an address and a prefix length, as in \"10.0.0.0/8\"", s)
+		}
+		if p.Masked() != p {
+			return "", bad("%q has bits set behind its prefix length", s).meant(p.Masked().String())
+		}
+		return p.String(), nil
+	})
+}
+
+var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// method is a request method. CONNECT and TRACE are never forwarded.
+func method() kind[string] {
+	known := []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
+	return word("method", "methods", func(s string) (string, error) {
+		switch upper := strings.ToUpper(s); {
+		case !token.MatchString(s) || len(s) > 32:
+			return "", bad("%q is not a method (RFC 9110 section 9.1)", s)
+		case upper == "CONNECT" || upper == "TRACE":
+			return "", bad("%s is always answered with 405 and cannot be used here", upper)
+		case upper != s && slices.Contains(known, upper):
+			return "", bad("%q is not a method: methods are case-sensitive", s).meant(upper)
+		}
+		return s, nil
+	})
+}
+
+// headerName is the name of a response field that may be taken away.
+func headerName() kind[string] {
+	framing := []string{"connection", "content-length", "transfer-encoding", "trailer", "upgrade"}
+	return word("field name", "field names", func(s string) (string, error) {
+		switch lower := strings.ToLower(s); {
+		case !token.MatchString(s) || len(s) > 256:
+			return "", bad("%q is not a field name (RFC 9110 section 5.1)", s)
+		case slices.Contains(framing, lower):
+			return "", bad("%q belongs to the framing of the message and cannot be hidden", s)
+		}
+		return s, nil
+	})
+}
+
+// statusCode is the status of a final response.
+func statusCode() kind[int] {
+	k := count(200, 599)
+	k.plural = "status codes"
+	return k
+}
+
+// urlPath is a path to ask a server for, with or without a query.
+func urlPath() kind[string] {
+	return word("path", "paths", func(s string) (string, error) {
+		if !strings.HasPrefix(s, "/") {
+			return "", bad("%q does not start with \"/\"", s).meant("/" + s)
+		}
+		return s, visible(s)
+	})
+}
+
+// pathPattern is what a route compares a request's path with.
+func pathPattern() kind[string] {
+	k := word("path pattern", "path patterns", func(s string) (string, error) { return s, checkPath(s) })
+	k.limits = `"/prefix/", "=/exact", "/u/{id}", "~regex"`
+	return k
+}
+
+func checkPath(s string) error {
+	if re, ok := strings.CutPrefix(s, "~"); ok {
+		return checkRegex(re)
+	}
+	p, exact := strings.CutPrefix(s, "=")
+	if !strings.HasPrefix(p, "/") {
+		f := bad("path %q must start with \"/\", \"=/\" or \"~\"", s)
+		if p != "" && !exact {
+			f.meant("/" + p)
+		}
+		return f
+	}
+	if err := visible(p); err != nil {
+		return err
+	}
+	if i := strings.IndexAny(p, "?#\\"); i >= 0 {
+		return bad("path %q holds %q, which no path has", s, p[i])
+	}
+	segments := strings.Split(p[1:], "/")
+	if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
+		return bad("path %q has a dot segment; requests with one are refused", s)
+	}
+	if exact {
+		return nil
+	}
+	return checkVariables(s, segments)
+}
+
+var variable = regexp.MustCompile(`^\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+
+// checkVariables checks the {name} segments of a path.
+func checkVariables(s string, segments []string) error {
+	seen := map[string]bool{}
+	for _, segment := range segments {
+		switch {
+		case !strings.ContainsAny(segment, "{}"):
+		case !variable.MatchString(segment):
+			return bad("path %q: %q is not a variable; one is a whole segment such as {id}", s, segment)
+		case seen[segment]:
+			return bad("path %q has the variable %s twice", s, segment)
+		}
+		seen[segment] = strings.HasPrefix(segment, "{")
+	}
+	return nil
+}
+
+func checkRegex(re string) error {
+	if len(re) > maxRegexBytes {
+		return bad("a regular expression of %d bytes is longer than the allowed %d", len(re), maxRegexBytes)
+	}
+	if re == "" {
+		return bad("the regular expression is empty")
+	}
+	parsed, err := syntax.Parse(re, syntax.Perl)
+	if err != nil {
+		return bad("cannot parse regular expression: %v", err)
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return bad("cannot compile regular expression: %v", err)
+	}
+	if len(prog.Inst) > maxRegexProgram {
+		return bad("the regular expression compiles to %d instructions, more than the allowed %d",
+			len(prog.Inst), maxRegexProgram)
+	}
+	return nil
+}
+
+// visible refuses what cannot stand in a request line.
+func visible(s string) error {
+	for _, r := range s {
+		if r <= ' ' || r >= 0x7f {
+			return bad("%q holds %q; write it percent-encoded", s, r)
+		}
+	}
+	return nil
+}

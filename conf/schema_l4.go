@@ -1,0 +1,171 @@
+package conf
+
+import "time"
+
+// year is the longest a session may be idle or live.
+const year = 365 * day
+
+func l4Table() table[L4] {
+	return table[L4]{
+		head: "[[l4]]",
+		doc: "A TCP listener: bytes pass through untouched. With routes, the server name in the client's TLS hello decides\n" +
+			"where a connection goes, and the TLS is still the server's own, unless a route hands it to an `[[l7]]`.\n\n" +
+			"A connection that starts a TLS hello and does not finish it within `sniff_timeout` and `sniff_max` is closed,\n" +
+			"and never sent to `pool`.",
+		example: `
+[pool.db]
+servers = ["10.0.0.1:5432"]
+
+[[l4]]
+name = "postgres"
+listen = ["0.0.0.0:5432", "[::]:5432"]
+protocol = "auto"
+pool = "db"
+max_conns = 5000
+max_conns_per_source = 100
+sniff_timeout = "3s"
+sniff_max = "32KiB"
+server_first_wait = "200ms"
+idle_timeout = "8h"
+half_closed_timeout = "10s"
+lifetime = "24h"
+
+[[l4.route]]
+sni = ["db.example.com"]
+pool = "db"
+`,
+		keys: append(l4Keys(), l4TimeKeys()...),
+	}
+}
+
+// l4Keys say what a listener is and where its connections go.
+func l4Keys() []key[L4] {
+	return []key[L4]{
+		{
+			name: "name", required: true,
+			value: one(func(l *L4) *string { return &l.Name }, nameOf()),
+			doc:   "Its name in logs, metrics and the API. No other listener has it, `[[l7]]` included.",
+		},
+		{
+			name: "listen", required: true,
+			value: some(func(l *L4) *[]Addr { return &l.Listen }, listenAddr()),
+			doc:   "IP addresses and ports. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` IPv6 only.",
+		},
+		{
+			name: "protocol", def: `"auto"`,
+			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres")),
+			doc: "What clients speak. `auto`: TLS if the first byte says so, else anything. `tls`: only TLS. " +
+				"`postgres`: PostgreSQL, whose TLS starts after a request for it.",
+		},
+		{
+			name: "pool", none: "such connections are closed",
+			value: one(func(l *L4) *string { return &l.Pool }, refTo("a pool")),
+			doc:   "Where a connection goes if there is no route, or none matches.",
+		},
+		{
+			name:  "route",
+			value: list(func(l *L4) *[]L4Route { return &l.Routes }, l4RouteTable(), ""),
+			doc:   "Where connections go by server name.",
+		},
+		{
+			name: "max_conns", def: "0", unit: "client connections",
+			value: one(func(l *L4) *int { return &l.MaxConns }, count(0, 100_000_000)),
+			doc:   "Client connections of this listener; more are refused. 0: no limit.",
+		},
+		{
+			name: "max_conns_per_source", def: "0", unit: "client connections",
+			value: one(func(l *L4) *int { return &l.MaxConnsPerSource }, count(0, 100_000_000)),
+			doc:   "Client connections of this listener from one address. 0: no limit.",
+		},
+	}
+}
+
+// l4TimeKeys bound what a session may wait for.
+func l4TimeKeys() []key[L4] {
+	return []key[L4]{
+		{
+			name: "sniff_timeout", def: `"5s"`,
+			value: one(func(l *L4) *time.Duration { return &l.SniffTimeout }, duration(shortest, time.Minute)),
+			doc:   "How long a client may take to send what the routes need.",
+		},
+		{
+			name: "sniff_max", def: `"16KiB"`,
+			value: one(func(l *L4) *Size { return &l.SniffMax }, size(4<<10, 64<<10)),
+			doc:   "How long a TLS hello may be.",
+		},
+		{
+			name: "server_first_wait", def: `"0s"`,
+			value: one(func(l *L4) *time.Duration { return &l.ServerFirstWait }, duration(0, time.Minute)),
+			doc: "For protocols in which the server speaks first: a client that is silent for this long goes to `pool`. " +
+				"0s: it is closed after `sniff_timeout`.",
+		},
+		{
+			name: "idle_timeout", def: `"1h"`,
+			value: one(func(l *L4) *time.Duration { return &l.IdleTimeout }, duration(shortest, year)),
+			doc:   "A session without a byte in either direction for this long is closed.",
+		},
+		{
+			name: "half_closed_timeout", def: `"30s"`,
+			value: one(func(l *L4) *time.Duration { return &l.HalfClosedTimeout }, duration(shortest, year)),
+			doc:   "The same once one side has finished sending.",
+		},
+		{
+			name: "lifetime", def: `"0s"`,
+			value: one(func(l *L4) *time.Duration { return &l.Lifetime }, duration(0, year)),
+			doc:   "How long a session may live, busy or not. 0s: no limit.",
+		},
+	}
+}
+
+func l4RouteTable() table[L4Route] {
+	return table[L4Route]{
+		head: "[[l4.route]]",
+		doc: "Where connections with certain server names go: exactly one of `pool` and `l7`. An exact name comes before a\n" +
+			"wildcard, and a longer wildcard before a shorter one.",
+		example: `
+[pool.db]
+servers = ["10.0.0.1:5432"]
+
+[pool.app]
+servers = ["10.0.0.2:8080"]
+
+[[l4]]
+name = "edge"
+listen = [":443"]
+
+[[l4.route]]
+sni = ["db.example.com", "*.db.example.com"]
+pool = "db"
+
+[[l4.route]]
+sni = ["www.example.com"]
+l7 = "web"
+
+[[l7]]
+name = "web"
+
+[l7.tls]
+certs = [{ cert = "www.pem", key = "www.key" }]
+
+[[l7.route]]
+pool = "app"
+`,
+		keys: []key[L4Route]{
+			{
+				name: "sni", required: true,
+				value: some(func(r *L4Route) *[]string { return &r.SNI }, sniPattern()),
+				doc:   "Server names. `*.example.com` is every name below example.com.",
+			},
+			{
+				name: "pool", none: "`l7` is set",
+				value: one(func(r *L4Route) *string { return &r.Pool }, refTo("a pool")),
+				doc:   "The connection passes through to a server of this pool.",
+			},
+			{
+				name: "l7", none: "`pool` is set",
+				value: one(func(r *L4Route) *string { return &r.L7 }, refTo("an [[l7]]")),
+				doc:   "This `[[l7]]`, which needs `[l7.tls]`, terminates the TLS and serves HTTP.",
+			},
+		},
+	}
+}

@@ -1,0 +1,370 @@
+package conf
+
+import "time"
+
+func l7Table() table[L7] {
+	keys := l7Keys()
+	keys = append(keys, l7LimitKeys()...)
+	keys = append(keys, l7FieldKeys()...)
+	return table[L7]{
+		head: "[[l7]]",
+		doc: "An HTTP listener. A request that no route matches is answered with 404. With `[l7.tls]` every connection is TLS,\n" +
+			"its own ones and those that an `[[l4]]` hands over; without it all are plain.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[[l7]]
+name = "web"
+listen = ["0.0.0.0:443"]
+redirect = ["0.0.0.0:80"]
+max_conns = 100_000
+max_conns_per_source = 200
+header_timeout = "5s"
+keepalive_timeout = "2m"
+body_grace = "20s"
+body_min_rate = "512B"
+max_header_bytes = "16KiB"
+max_header_fields = 64
+max_uri = "4KiB"
+max_body = "100MiB"
+paths = "allow_encoded_slash"
+trusted_proxies = ["10.0.0.0/8", "192.0.2.7"]
+forwarded = true
+via = true
+hide_headers = ["Server", "X-Powered-By"]
+
+[l7.tls]
+certs = [{ cert = "www.pem", key = "www.key" }]
+
+[[l7.route]]
+pool = "app"
+`,
+		keys: keys,
+	}
+}
+
+// l7Keys say what a listener is and where its requests go.
+func l7Keys() []key[L7] {
+	return []key[L7]{
+		{
+			name: "name", required: true,
+			value: one(func(l *L7) *string { return &l.Name }, nameOf()),
+			doc:   "Its name in logs, metrics and the API. No other listener has it, `[[l4]]` included.",
+		},
+		{
+			name: "listen", none: "only connections that an `[[l4]]` hands over",
+			value: some(func(l *L7) *[]Addr { return &l.Listen }, listenAddr()),
+			doc:   "IP addresses and ports. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` IPv6 only.",
+		},
+		{
+			name: "tls", none: "plain HTTP",
+			value: maybe(func(l *L7) **TLS { return &l.TLS }, tlsTable()),
+			doc:   "Terminates TLS.",
+		},
+		{
+			name: "redirect", none: "no redirect",
+			value: some(func(l *L7) *[]Addr { return &l.Redirect }, listenAddr()),
+			doc:   "Further addresses, where plain HTTP is sent to https. Needs `[l7.tls]`.",
+		},
+		{
+			name: "route", required: true,
+			value: list(func(l *L7) *[]L7Route { return &l.Routes }, l7RouteTable(), ""),
+			doc:   "Where requests go.",
+		},
+	}
+}
+
+// l7LimitKeys bound what a client may take.
+func l7LimitKeys() []key[L7] {
+	return []key[L7]{
+		{
+			name: "max_conns", def: "0", unit: "client connections",
+			value: one(func(l *L7) *int { return &l.MaxConns }, count(0, 100_000_000)),
+			doc:   "Client connections of this listener; more are refused. 0: no limit.",
+		},
+		{
+			name: "max_conns_per_source", def: "0", unit: "client connections",
+			value: one(func(l *L7) *int { return &l.MaxConnsPerSource }, count(0, 100_000_000)),
+			doc:   "Client connections of this listener from one address. 0: no limit.",
+		},
+		{
+			name: "header_timeout", def: `"10s"`,
+			value: one(func(l *L7) *time.Duration { return &l.HeaderTimeout }, duration(shortest, 10*time.Minute)),
+			doc:   "How long the head of a request may take from its first byte, however it trickles in.",
+		},
+		{
+			name: "keepalive_timeout", def: `"60s"`,
+			value: one(func(l *L7) *time.Duration { return &l.KeepAliveTimeout }, duration(shortest, day)),
+			doc:   "How long a connection may be idle between two requests.",
+		},
+		{
+			name: "body_grace", def: `"10s"`,
+			value: one(func(l *L7) *time.Duration { return &l.BodyGrace }, duration(shortest, time.Hour)),
+			doc:   "How long a body may be slower than `body_min_rate`.",
+		},
+		{
+			name: "body_min_rate", def: `"1KiB"`, unit: "per second",
+			value: one(func(l *L7) *Size { return &l.BodyMinRate }, size(0, 1<<30)),
+			doc:   "The least a client must send of a request body, or take of a response, after the grace. 0B: anything goes.",
+		},
+		{
+			name: "max_header_bytes", def: `"32KiB"`,
+			value: one(func(l *L7) *Size { return &l.MaxHeaderBytes }, size(1<<10, 1<<20)),
+			doc:   "The longest head of a request; beyond it the answer is 431.",
+		},
+		{
+			name: "max_header_fields", def: "100", unit: "fields",
+			value: one(func(l *L7) *int { return &l.MaxHeaderFields }, count(8, 10_000)),
+			doc:   "The most fields in the head of a request; beyond it the answer is 431.",
+		},
+		{
+			name: "max_uri", def: `"8KiB"`,
+			value: one(func(l *L7) *Size { return &l.MaxURI }, size(64, 64<<10)),
+			doc:   "The longest request target; beyond it the answer is 414.",
+		},
+		{
+			name: "max_body", def: `"0B"`,
+			value: one(func(l *L7) *Size { return &l.MaxBody }, size(0, 1<<50)),
+			doc:   "The longest request body; beyond it the answer is 413. 0B: no limit.",
+		},
+	}
+}
+
+// l7FieldKeys say how requests and responses are read and changed.
+func l7FieldKeys() []key[L7] {
+	return []key[L7]{
+		{
+			name: "paths", def: `"strict"`,
+			value: one(func(l *L7) *string { return &l.Paths }, choice("strict", "allow_encoded_slash")),
+			doc: "`strict` answers 400 to dot segments, backslashes and encoded slashes, backslashes and NULs. " +
+				"`allow_encoded_slash` lets %2F pass.",
+		},
+		{
+			name: "trusted_proxies", none: "no peer is trusted",
+			value: many(func(l *L7) *[]string { return &l.TrustedProxies }, network()),
+			doc:   "Peers whose X-Forwarded fields are kept and appended to. Those of others are replaced.",
+		},
+		{
+			name: "forwarded", def: "false",
+			value: one(func(l *L7) *bool { return &l.Forwarded }, flag()),
+			doc:   "Also send the Forwarded field (RFC 7239).",
+		},
+		{
+			name: "via", def: "false",
+			value: one(func(l *L7) *bool { return &l.Via }, flag()),
+			doc:   "Send the Via field (RFC 9110 section 7.6.3) both ways.",
+		},
+		{
+			name: "hide_headers", none: "all are sent on",
+			value: many(func(l *L7) *[]string { return &l.HideHeaders }, headerName()),
+			doc:   "Response fields that are not sent on to clients, `Server` and the like.",
+		},
+	}
+}
+
+func tlsTable() table[TLS] {
+	return table[TLS]{
+		head: "[l7.tls]",
+		doc:  "Terminates TLS. The client's server name chooses the certificate; the first one serves the rest.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[[l7]]
+name = "web"
+listen = [":443"]
+
+[l7.tls]
+certs = [
+  { cert = "www.pem", key = "www.key" },
+  { cert = "api.pem", key = "api.key" },
+]
+min_version = "1.3"
+
+[[l7.route]]
+pool = "app"
+`,
+		keys: []key[TLS]{
+			{
+				name: "certs", required: true,
+				value: list(func(t *TLS) *[]Cert { return &t.Certs }, certTable(), ""),
+				doc:   "Certificates with their keys.",
+			},
+			{
+				name: "min_version", def: `"1.2"`,
+				value: one(func(t *TLS) *string { return &t.MinVersion }, choice("1.2", "1.3")),
+				doc:   "The oldest TLS version that is accepted.",
+			},
+		},
+	}
+}
+
+func certTable() table[Cert] {
+	return table[Cert]{
+		head: "[[l7.tls.certs]]",
+		doc:  "One certificate with its key. Mostly written inline. A reload reads the files again.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[[l7]]
+name = "web"
+listen = [":443"]
+route = [{ pool = "app" }]
+
+[[l7.tls.certs]]
+cert = "www.pem"
+key = "www.key"
+`,
+		keys: []key[Cert]{
+			{
+				name: "cert", required: true,
+				value: one(func(c *Cert) *string { return &c.Cert }, file()),
+				doc:   "Certificate chain, PEM, the server's own certificate first.",
+			},
+			{
+				name: "key", required: true,
+				value: one(func(c *Cert) *string { return &c.Key }, file()),
+				doc:   "Private key, PEM.",
+			},
+		},
+	}
+}
+
+func l7RouteTable() table[L7Route] {
+	return table[L7Route]{
+		head: "[[l7.route]]",
+		doc: "Where requests go. A route without `host` and `path` matches everything. The order in the file decides last:\n" +
+			"an exact host comes before a wildcard, a wildcard before none; an exact path before the longest prefix, then\n" +
+			"patterns, then regular expressions.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[[l7]]
+name = "web"
+listen = [":8080"]
+
+[[l7.route]]
+host = ["www.example.com", "*.example.org"]
+path = "/api/"
+method = ["GET", "POST"]
+pool = "app"
+rewrite_host = "app.internal"
+response_header_timeout = "10s"
+read_timeout = "20s"
+max_body = "10MiB"
+on_client_fin = "cancel"
+hide_headers = ["X-Debug"]
+
+[l7.route.retry]
+methods = ["PUT", "DELETE"]
+
+[[l7.route]]
+path = "=/favicon.ico"
+pool = "app"
+
+[[l7.route]]
+path = "/users/{id}/orders"
+pool = "app"
+
+[[l7.route]]
+path = '~^/v[0-9]+/'
+pool = "app"
+`,
+		keys: l7RouteKeys(),
+	}
+}
+
+func l7RouteKeys() []key[L7Route] {
+	return []key[L7Route]{
+		{
+			name: "host", none: "any host",
+			value: some(func(r *L7Route) *[]string { return &r.Host }, hostPattern()),
+			doc:   "Hosts, without a port. `*.example.com` is every name below example.com.",
+		},
+		{
+			name: "path", none: "any path",
+			value: one(func(r *L7Route) *string { return &r.Path }, pathPattern()),
+			doc: "A prefix of whole segments, an exact path, a pattern with variables for whole segments, or a regular " +
+				"expression (RE2) that is found anywhere in the path unless it has ^ and $.",
+		},
+		{
+			name: "method", none: "any method",
+			value: some(func(r *L7Route) *[]string { return &r.Method }, method()),
+			doc:   "Request methods.",
+		},
+		{
+			name: "pool", required: true,
+			value: one(func(r *L7Route) *string { return &r.Pool }, refTo("a pool")),
+			doc:   "The pool that serves the request.",
+		},
+		{
+			name: "rewrite_host", none: "Host as received",
+			value: one(func(r *L7Route) *string { return &r.RewriteHost }, hostHeader()),
+			doc:   "The Host field that servers get.",
+		},
+		{
+			name: "response_header_timeout", def: `"60s"`,
+			value: one(func(r *L7Route) *time.Duration { return &r.ResponseHeaderTimeout }, duration(shortest, day)),
+			doc:   "How long a server may take to start its response; beyond it the answer is 504.",
+		},
+		{
+			name: "read_timeout", def: `"60s"`,
+			value: one(func(r *L7Route) *time.Duration { return &r.ReadTimeout }, duration(shortest, day)),
+			doc:   "How long a response body may stall before the exchange is broken off.",
+		},
+		{
+			name: "max_body", none: "as the listener has it",
+			value: one(func(r *L7Route) *Size { return &r.MaxBody }, size(1, 1<<50)),
+			doc:   "The longest request body of this route, above or below that of the listener.",
+		},
+		{
+			name: "on_client_fin", def: `"ignore"`,
+			value: one(func(r *L7Route) *string { return &r.OnClientFin }, choice("ignore", "cancel")),
+			doc: "What a client's end of sending means. `ignore`: it still gets its answer. `cancel`: it is gone, and so " +
+				"is the request.",
+		},
+		{
+			name: "hide_headers", none: "those of the listener",
+			value: many(func(r *L7Route) *[]string { return &r.HideHeaders }, headerName()),
+			doc:   "Response fields that are not sent on, beside those of the listener.",
+		},
+		{
+			name:  "retry",
+			value: sub(func(r *L7Route) *Retry { return &r.Retry }, retryTable()),
+			doc:   "What may be sent a second time.",
+		},
+	}
+}
+
+func retryTable() table[Retry] {
+	return table[Retry]{
+		head: "[l7.route.retry]",
+		doc: "A request is sent to a second server once, if the first gave no byte of an answer and the request can be\n" +
+			"repeated: GET, HEAD and OPTIONS without a body. A connection that could not be made sent nothing; trying the\n" +
+			"next server is no retry.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080", "10.0.0.2:8080"]
+
+[[l7]]
+name = "web"
+listen = [":8080"]
+
+[[l7.route]]
+pool = "app"
+
+[l7.route.retry]
+methods = ["PUT", "DELETE"]
+`,
+		keys: []key[Retry]{
+			{
+				name: "methods", none: "GET, HEAD, OPTIONS",
+				value: some(func(r *Retry) *[]string { return &r.Methods }, method()),
+				doc:   "Further methods that may be repeated, without a body.",
+			},
+		},
+	}
+}

@@ -1,0 +1,273 @@
+package conf
+
+import "time"
+
+func poolTable() table[Pool] {
+	return table[Pool]{
+		head: "[pool.NAME]",
+		doc: "A named group of servers, for TCP and HTTP alike. A server's health is one state: what a TCP listener learns\n" +
+			"about it counts for HTTP at once, and the other way round.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080", { addr = "10.0.0.2:8080", weight = 2, max_conns = 500 }]
+balance = "least_conn"
+connect_timeout = "1s"
+slow_start = "30s"
+
+[pool.app.health]
+type = "http"
+path = "/healthz"
+
+[pool.app.ejection]
+failures = 3
+
+[pool.app.keepalive]
+max_idle = 256
+`,
+		keys: []key[Pool]{
+			{
+				name: "servers", required: true,
+				value: list(func(p *Pool) *[]Server { return &p.Servers }, serverTable(), "addr"),
+				doc:   "The servers: an address alone, or a table.",
+			},
+			{
+				name: "balance", def: `"round_robin"`,
+				value: one(func(p *Pool) *string { return &p.Balance },
+					choice("round_robin", "least_conn", "p2c", "random", "source_hash")),
+				doc: "How a server is chosen: in turn by weight, the one with the fewest connections for its weight, " +
+					"the better of two at random (`p2c`), at random, or always the same one for a client address.",
+			},
+			{
+				name: "connect_timeout", def: `"2s"`,
+				value: one(func(p *Pool) *time.Duration { return &p.ConnectTimeout }, duration(shortest, 5*time.Minute)),
+				doc:   "How long one server may take to accept a connection before the next is tried.",
+			},
+			{
+				name: "slow_start", def: `"0s"`,
+				value: one(func(p *Pool) *time.Duration { return &p.SlowStart }, duration(0, time.Hour)),
+				doc:   "How long a server that came back takes to get its full share. 0s: it gets it at once.",
+			},
+			{
+				name: "health", none: "no active checks",
+				value: sub(func(p *Pool) *Health { return &p.Health }, healthTable()),
+				doc:   "Active health checks.",
+			},
+			{
+				name:  "ejection",
+				value: sub(func(p *Pool) *Ejection { return &p.Ejection }, ejectionTable()),
+				doc:   "Passive health, learned from live traffic.",
+			},
+			{
+				name:  "keepalive",
+				value: sub(func(p *Pool) *KeepAlive { return &p.KeepAlive }, keepAliveTable()),
+				doc:   "Idle connections kept to HTTP servers.",
+			},
+		},
+	}
+}
+
+func serverTable() table[Server] {
+	return table[Server]{
+		head: "[[pool.NAME.servers]]",
+		doc:  "One server of a pool. Mostly written inline.",
+		example: `
+[pool.app]
+servers = [
+  "10.0.0.1:8080",
+  "unix:/run/app.sock",
+  { addr = "app.internal:8080", weight = 10, max_conns = 500 },
+  { addr = "10.0.0.8:8080", backup = true },
+  { addr = "10.0.0.9:8080", maintenance = true },
+]
+`,
+		keys: []key[Server]{
+			{
+				name: "addr", required: true,
+				value: one(func(s *Server) *Addr { return &s.Addr }, serverAddr()),
+				doc: "`host:port` or `unix:PATH`. Each address that a DNS name resolves to is a server " +
+					"with these settings.",
+			},
+			{
+				name: "weight", def: "1", unit: "shares",
+				value: one(func(s *Server) *int { return &s.Weight }, count(0, 1000)),
+				doc:   "Its share of the traffic, compared with the other servers. 0: no new connections.",
+			},
+			{
+				name: "max_conns", def: "0", unit: "connections",
+				value: one(func(s *Server) *int { return &s.MaxConns }, count(0, 10_000_000)),
+				doc:   "Connections and requests in flight to it at a time; others go to the next server. 0: no limit.",
+			},
+			{
+				name: "backup", def: "false",
+				value: one(func(s *Server) *bool { return &s.Backup }, flag()),
+				doc:   "Used only while no other server is usable.",
+			},
+			{
+				name: "maintenance", def: "false",
+				value: one(func(s *Server) *bool { return &s.Maintenance }, flag()),
+				doc:   "Kept out of rotation, and not checked.",
+			},
+		},
+	}
+}
+
+// The defaults find a server that came back within down_interval x rise = 1 s.
+func healthTable() table[Health] {
+	return table[Health]{
+		head: "[pool.NAME.health]",
+		doc:  "Active health checks: a connection, or a GET request, at an interval. Without this table there are none.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[pool.app.health]
+type = "http"
+interval = "5s"
+down_interval = "1s"
+timeout = "500ms"
+rise = 1
+fall = 2
+port = 8081
+path = "/healthz"
+host = "app.internal"
+status = [200, 204]
+body = "ok"
+`,
+		keys: append([]key[Health]{
+			{
+				name: "type", required: true,
+				value: one(func(h *Health) *string { return &h.Type }, choice("tcp", "http")),
+				doc:   "`tcp`: the server accepts a connection. `http`: it answers a GET request.",
+			},
+			{
+				name: "interval", def: `"2s"`,
+				value: one(func(h *Health) *time.Duration { return &h.Interval }, duration(shortest, time.Hour)),
+				doc:   "Time between two checks of a server that is up.",
+			},
+			{
+				name: "down_interval", def: `"500ms"`,
+				value: one(func(h *Health) *time.Duration { return &h.DownInterval }, duration(shortest, time.Hour)),
+				doc:   "Time between two checks of a server that is down.",
+			},
+			{
+				name: "timeout", def: `"1s"`,
+				value: one(func(h *Health) *time.Duration { return &h.Timeout }, duration(shortest, time.Minute)),
+				doc:   "How long one check may take, connection and answer together.",
+			},
+			{
+				name: "rise", def: "2", unit: "checks",
+				value: one(func(h *Health) *int { return &h.Rise }, count(1, 100)),
+				doc:   "Passed checks in a row that bring a server up.",
+			},
+			{
+				name: "fall", def: "3", unit: "checks",
+				value: one(func(h *Health) *int { return &h.Fall }, count(1, 100)),
+				doc:   "Failed checks in a row that take a server down.",
+			},
+			{
+				name: "port", none: "the server's own",
+				value: one(func(h *Health) *uint16 { return &h.Port }, port()),
+				doc:   "Another port to check.",
+			},
+		}, httpHealthKeys()...),
+	}
+}
+
+// httpHealthKeys are the keys of a health check of type http.
+func httpHealthKeys() []key[Health] {
+	return []key[Health]{
+		{
+			name: "path", def: `"/"`,
+			value: one(func(h *Health) *string { return &h.Path }, urlPath()),
+			doc:   "`http`: what to ask for.",
+		},
+		{
+			name: "host", none: "the server's address",
+			value: one(func(h *Health) *string { return &h.Host }, hostHeader()),
+			doc:   "`http`: the Host field of the request.",
+		},
+		{
+			name: "status", none: "200 to 399", unit: "status codes",
+			value: some(func(h *Health) *[]int { return &h.Status }, statusCode()),
+			doc:   "`http`: the status codes that pass.",
+		},
+		{
+			name: "body", none: "any body",
+			value: one(func(h *Health) *string { return &h.Body }, plain(4096)),
+			doc:   "`http`: text that must be found in the first 64 KiB of the body.",
+		},
+	}
+}
+
+func ejectionTable() table[Ejection] {
+	return table[Ejection]{
+		head: "[pool.NAME.ejection]",
+		doc: "Passive health: a server that fails live traffic gets none for a while. A refused connection ejects at once,\n" +
+			"connect timeouts after two, resets and 5xx after `failures` in a row.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]
+
+[pool.app.ejection]
+enabled = true
+failures = 10
+time = "2s"
+max_time = "1m"
+max_percent = 34
+`,
+		keys: []key[Ejection]{
+			{
+				name: "enabled", def: "true",
+				value: one(func(e *Ejection) *bool { return &e.Enabled }, flag()),
+				doc:   "Whether live traffic can eject a server.",
+			},
+			{
+				name: "failures", def: "5", unit: "failures",
+				value: one(func(e *Ejection) *int { return &e.Failures }, count(1, 10_000)),
+				doc:   "Resets and 5xx responses in a row that eject a server.",
+			},
+			{
+				name: "time", def: `"1s"`,
+				value: one(func(e *Ejection) *time.Duration { return &e.Time }, duration(shortest, time.Hour)),
+				doc:   "How long the first ejection lasts. Each one that follows soon lasts twice as long.",
+			},
+			{
+				name: "max_time", def: `"30s"`,
+				value: one(func(e *Ejection) *time.Duration { return &e.MaxTime }, duration(shortest, day)),
+				doc:   "The longest ejection.",
+			},
+			{
+				name: "max_percent", def: "50", unit: "percent",
+				value: one(func(e *Ejection) *int { return &e.MaxPercent }, count(0, 100)),
+				doc:   "How much of the pool may be ejected at a time. Active checks are not bound by it.",
+			},
+		},
+	}
+}
+
+func keepAliveTable() table[KeepAlive] {
+	return table[KeepAlive]{
+		head: "[pool.NAME.keepalive]",
+		doc:  "Idle connections that are kept to HTTP servers for the next request.",
+		example: `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[pool.app.keepalive]
+max_idle = 64
+idle_timeout = "4s"
+`,
+		keys: []key[KeepAlive]{
+			{
+				name: "max_idle", def: "128", unit: "connections",
+				value: one(func(k *KeepAlive) *int { return &k.MaxIdle }, count(0, 100_000)),
+				doc:   "Idle connections kept to each server. 0: every request gets a connection of its own.",
+			},
+			{
+				name: "idle_timeout", def: `"60s"`,
+				value: one(func(k *KeepAlive) *time.Duration { return &k.IdleTimeout }, duration(shortest, day)),
+				doc:   "How long one is kept. Best a little less than the server's own timeout.",
+			},
+		},
+	}
+}
