@@ -1,0 +1,125 @@
+package backend
+
+import (
+	"time"
+
+	"weir/pool/metric"
+)
+
+// maxTimeouts is how many connect timeouts in a row eject an endpoint.
+const maxTimeouts = 2
+
+// Report tells what became of a member that Pick returned. Any number of reports
+// may follow one Pick, before or after its Done. Reporting a success takes no
+// lock; a failure takes one only where it changes the endpoint's state, and then
+// the change is in force when Report returns.
+func (m *Member) Report(o Outcome) {
+	e := m.endpoint
+	switch o {
+	case Connected:
+		clear32(&e.timeouts)
+	case Success:
+		clear32(&e.timeouts)
+		clear32(&e.failures)
+	case Refused:
+		if !e.ejected.Load() && !e.down.Load() {
+			m.group.r.eject(m, o)
+		}
+	case ConnectTimeout:
+		if e.timeouts.Add(1) >= maxTimeouts && e.Usable() {
+			m.group.r.eject(m, o)
+		}
+	case Reset, Timeout, ServerError:
+		if limit := m.group.Conf().Ejection.Failures; e.failures.Add(1) >= uint32(max(limit, 1)) && e.Usable() {
+			m.group.r.eject(m, o)
+		}
+	case LocalError:
+		// Weir's own trouble says nothing about the member.
+	}
+}
+
+// clear32 sets v to zero without touching its cache line where it is zero already.
+func clear32(v interface {
+	Load() uint32
+	Store(uint32)
+}) {
+	if v.Load() != 0 {
+		v.Store(0)
+	}
+}
+
+// eject takes the endpoint of m out for a time that doubles with each ejection,
+// unless its group does not want that.
+func (r *Registry) eject(m *Member, cause Outcome) {
+	if r.markEjected(m, cause) {
+		r.dropped(m.endpoint)
+	}
+}
+
+func (r *Registry) markEjected(m *Member, cause Outcome) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := m.endpoint
+	c := &m.group.pool.Ejection
+	if r.closed || m.gone || !c.Enabled || !e.Usable() {
+		return false
+	}
+	now := time.Now()
+	x := &e.ejection
+	if x.level > 0 && now.Sub(x.ended) >= c.MaxTime {
+		x.level = 0 // it has been calm long enough
+	}
+	length := ejectionTime(c.Time, c.MaxTime, x.level)
+	x.since, x.until, x.cause = now, now.Add(length), cause
+	x.level++
+	x.retry, x.probing = c.Time, false
+	e.check.passes = 0 // those before do not speak for it any more
+	e.failures.Store(0)
+	e.timeouts.Store(0)
+	e.ejected.Store(true)
+	r.rebuildAround(e, now)
+	r.wakeKeeper()
+	for _, o := range e.members {
+		r.metrics.Counter(metric.BackendEjections, o.group.name, o.name, cause.String()).Inc()
+		r.stateChanged(o, StateEjected)
+	}
+	r.log.Warn("backend ejected", "pool", m.group.name, "backend", m.name, "reason", cause.String(),
+		"for", length, "in_a_row", x.level)
+	return true
+}
+
+// ejectionTime doubles first level times, up to longest.
+func ejectionTime(first, longest time.Duration, level int) time.Duration {
+	d := first
+	for range level {
+		if d >= longest {
+			break
+		}
+		d *= 2
+	}
+	return max(min(d, longest), time.Millisecond)
+}
+
+// readmit ends the ejection of e. r.mu is held.
+func (r *Registry) readmit(e *Endpoint, now time.Time, why string) {
+	e.ejection.ended = now
+	e.ejection.probing = false
+	e.failures.Store(0)
+	e.timeouts.Store(0)
+	e.ejected.Store(false)
+	r.rebuildAround(e, now)
+	for _, m := range e.members {
+		r.stateChanged(m, StateHealthy)
+	}
+	r.log.Info("backend back from ejection", "backend", e.String(), "reason", why)
+}
+
+func (r *Registry) stateChanged(m *Member, s State) {
+	r.metrics.Counter(metric.BackendStateChanges, m.group.name, m.name, s.String()).Inc()
+}
+
+// failedToConnect reports whether an ejection was for a connection that never came
+// about, so that one that does is proof enough that the endpoint is back.
+func (x *ejectState) failedToConnect() bool {
+	return x.cause == Refused || x.cause == ConnectTimeout
+}

@@ -1,0 +1,137 @@
+package backend
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"weir/conf"
+	"weir/pool/metric"
+)
+
+// setMembers brings the members in line with the configuration and the present
+// DNS answers, publishes a new table, and returns the endpoints that no group has
+// any more. Registry.mu is held.
+func (g *Group) setMembers(now time.Time) []*Endpoint {
+	old := g.members
+	g.members = nil
+	for i := range g.pool.Servers {
+		s := &g.pool.Servers[i]
+		for _, p := range g.r.places(s.Addr) {
+			// One address is one member, though two entries lead to it: the first counts.
+			if g.atAddress(g.members, p) == nil {
+				g.members = append(g.members, g.member(p, s, old))
+			}
+		}
+	}
+	var gone []*Endpoint
+	for _, m := range old {
+		if !slices.Contains(g.members, m) {
+			gone = g.remove(m, gone)
+		}
+	}
+	// Only now, as a member that is new may show its metrics under the name of one that left.
+	for _, m := range g.members {
+		if !slices.Contains(old, m) {
+			g.show(m)
+		}
+	}
+	g.rebuild(now)
+	return gone
+}
+
+// places lists the addresses that a stands for at present. r.mu is held.
+func (r *Registry) places(a conf.Addr) []place {
+	if a.Network == "unix" {
+		return []place{unixPlace(a)}
+	}
+	host, ok := dnsHost(a)
+	if !ok {
+		return []place{tcpPlace(a, netip.MustParseAddr(a.Host), "")}
+	}
+	name := r.names[host]
+	places := make([]place, 0, len(name.addrs))
+	for _, ip := range name.addrs {
+		places = append(places, tcpPlace(a, ip, host))
+	}
+	return places
+}
+
+// atAddress finds the member at the address of p.
+func (g *Group) atAddress(members []*Member, p place) *Member {
+	for _, m := range members {
+		if m.endpoint.key.network == p.network && m.endpoint.key.address == p.address {
+			return m
+		}
+	}
+	return nil
+}
+
+// member keeps the member at p or makes one. A new member for an address that the
+// group had with other check settings takes over what the administrator set.
+func (g *Group) member(p place, s *conf.Server, old []*Member) *Member {
+	e := g.r.endpoint(p, &g.pool.Health)
+	before := g.atAddress(old, p)
+	if before == nil || before.endpoint != e {
+		m := &Member{id: uint32(g.r.nextID()), group: g, endpoint: e, name: e.String(), override: -1}
+		if before != nil {
+			m.entry = before.entry
+			m.drain, m.maintenance, m.override = before.drain, before.maintenance, before.override
+		} else {
+			m.entry = newEntry(s)
+		}
+		e.members = append(e.members, m)
+		before = m
+	}
+	before.configure(newEntry(s))
+	return before
+}
+
+func newEntry(s *conf.Server) entry {
+	return entry{
+		weight: s.Weight, maxConns: min(s.MaxConns, math.MaxInt32), backup: s.Backup, maintenance: s.Maintenance,
+	}
+}
+
+// remove takes m out of its group and adds its endpoint to gone where it was the
+// last of it.
+func (g *Group) remove(m *Member, gone []*Endpoint) []*Endpoint {
+	m.gone = true
+	m.rotating.Store(false)
+	g.hide(m)
+	if g.r.release(m) {
+		gone = append(gone, m.endpoint)
+	}
+	return gone
+}
+
+// show registers the metrics of m.
+func (g *Group) show(m *Member) {
+	r := g.r.metrics
+	r.CounterFunc(metric.BackendPicks, m.picks.Load, g.name, m.name)
+	r.GaugeFunc(metric.BackendInFlight, func() float64 { return float64(m.inFlight.Load()) }, g.name, m.name)
+	r.GaugeFunc(metric.BackendUp, func() float64 {
+		if m.rotating.Load() {
+			return 1
+		}
+		return 0
+	}, g.name, m.name)
+}
+
+// hide drops the metrics of m, also those that appear at first use.
+func (g *Group) hide(m *Member) {
+	r := g.r.metrics
+	for _, d := range []*metric.Def{metric.BackendPicks, metric.BackendInFlight, metric.BackendUp} {
+		r.Unregister(d, g.name, m.name)
+	}
+	for _, state := range []State{StateHealthy, StateEjected, StateDown} {
+		r.Unregister(metric.BackendStateChanges, g.name, m.name, state.String())
+	}
+	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError} {
+		r.Unregister(metric.BackendEjections, g.name, m.name, cause.String())
+	}
+	for _, result := range []string{checkOK, checkFailed} {
+		r.Unregister(metric.BackendChecks, g.name, m.name, result)
+	}
+}

@@ -1,0 +1,43 @@
+package backend
+
+// maxTries is how many members one Query can try. A caller that was turned away
+// by so many servers is better served by an error than by more waiting.
+const maxTries = 16
+
+// Query is one search for a member: the key to hash and the members it was given
+// so far, none of which it gets again. The zero Query is ready for use. It is a
+// plain value with no resources and belongs to one goroutine at a time.
+type Query struct {
+	// Hash is the caller's hash of the client's address. Only source_hash looks at it.
+	Hash  uint64
+	count uint32
+	tried [maxTries]uint32 // ids of members
+}
+
+// Reset makes q ready for a new search.
+func (q *Query) Reset(hash uint64) {
+	q.Hash = hash
+	q.count = 0
+}
+
+// Tries says how many members q was given.
+func (q *Query) Tries() int { return int(q.count) }
+
+func (q *Query) has(m *Member) bool {
+	for _, id := range q.tried[:q.count] {
+		if id == m.id {
+			return true
+		}
+	}
+	return false
+}
+
+// take reserves a slot on m for q, unless q was given m before or m is full.
+func (q *Query) take(m *Member) bool {
+	if q.has(m) || !m.reserve() {
+		return false
+	}
+	q.tried[q.count] = m.id
+	q.count++
+	return true
+}
