@@ -1,0 +1,56 @@
+package upstream
+
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"weir/l7/message"
+	"weir/pool/backend"
+)
+
+// dial makes a new connection.
+func (t *Transport) dial(tg *target) (*Conn, error) {
+	fail := func(side message.Side, err error) (*Conn, error) {
+		timeout := backend.Classify(err) == backend.ConnectTimeout
+		return nil, &Error{Side: side, Stage: StageDial, Backend: tg.name, Timeout: timeout, Err: err}
+	}
+	n := t.countersOf(tg.group)
+	p, generation, ok := t.poolOf(tg.endpoint)
+	if !ok {
+		return fail(message.Internal, ErrClosed)
+	}
+	// TCP_NODELAY is Go's default. No probes: a silent peer is found by the
+	// limits of the exchange, an idle connection has its own, and each probe
+	// setting is a system call per connection.
+	d := net.Dialer{Timeout: tg.connectTimeout, KeepAlive: -1}
+	nc, err := d.Dial(tg.network, tg.address)
+	if err != nil {
+		n.failures.Add(1)
+		if backend.Classify(err) == backend.LocalError {
+			return fail(message.Internal, err)
+		}
+		return fail(message.Upstream, err)
+	}
+	c := &Conn{t: t, nc: nc, idlePool: p, generation: generation}
+	c.raw, err = nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		c.close()
+		return fail(message.Internal, err)
+	}
+	c.peekFn = c.peek
+	n.dials.Add(1)
+	c.lend(n, tg, false)
+	return c, nil
+}
+
+// dialOutcome is what an error of dial means for the member.
+func dialOutcome(err error) backend.Outcome {
+	if ue, ok := errors.AsType[*Error](err); ok {
+		if ue.Side == message.Internal {
+			return backend.LocalError
+		}
+		return backend.Classify(ue.Err)
+	}
+	return backend.LocalError
+}

@@ -1,0 +1,123 @@
+package upstream
+
+import (
+	"sync"
+	"time"
+)
+
+// idlePool holds the kept-alive connections to one endpoint. The one that was
+// used last is taken first, so that the surplus of a burst grows old at the
+// bottom and is reaped.
+type idlePool struct {
+	mu   sync.Mutex
+	idle []*Conn // oldest first
+	// generation counts the times the endpoint went down: a connection made
+	// before is not kept after its exchange.
+	generation uint64
+	// retired is set when the pool was taken out of the transport's map. Who
+	// still holds it looks the endpoint up again.
+	retired bool
+	quiet   int // reaps in a row that found nothing here
+}
+
+// reapsUntilRetired is the number of reaps after which an empty pool leaves the
+// map, so that endpoints that were removed do not stay for ever.
+const reapsUntilRetired = 60
+
+// take returns the connection used last that is still good, nil when there is
+// none. It closes the bad ones on its way: when a backend was restarted, all of
+// them are.
+func (p *idlePool) take(now time.Time) *Conn {
+	for {
+		p.mu.Lock()
+		n := len(p.idle)
+		if n == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		c := p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		c.counters.idle.Add(-1)
+		if c.idleUntil.Before(now) {
+			c.close()
+			continue
+		}
+		if !c.quiet() {
+			c.counters.stale.Add(1)
+			c.close()
+			continue
+		}
+		return c
+	}
+}
+
+// put keeps c and reports whether it did. When it did not, the caller closes c.
+func (p *idlePool) put(c *Conn, maxIdle int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.retired || p.generation != c.generation || len(p.idle) >= maxIdle {
+		return false
+	}
+	p.idle = append(p.idle, c)
+	p.quiet = 0
+	c.counters.idle.Add(1)
+	return true
+}
+
+// begin returns the generation for a new connection; ok is false when the pool
+// is retired.
+func (p *idlePool) begin() (generation uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.quiet = 0
+	return p.generation, !p.retired
+}
+
+// drop closes all idle connections; those in use are closed at their Release.
+func (p *idlePool) drop(retire bool) {
+	p.mu.Lock()
+	p.generation++
+	p.retired = p.retired || retire
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	closeAll(idle)
+}
+
+// reap closes what has been idle for too long or was closed by the backend, and
+// reports whether the pool is out of use and now retired.
+func (p *idlePool) reap(now time.Time) (retired bool) {
+	var bad []*Conn
+	p.mu.Lock()
+	kept := p.idle[:0]
+	for _, c := range p.idle {
+		switch {
+		case c.idleUntil.Before(now):
+			bad = append(bad, c)
+		case !c.quiet():
+			c.counters.stale.Add(1)
+			bad = append(bad, c)
+		default:
+			kept = append(kept, c)
+		}
+	}
+	clear(p.idle[len(kept):])
+	p.idle = kept
+	p.quiet++
+	if len(kept) == 0 && p.quiet > reapsUntilRetired {
+		p.retired = true
+	}
+	retired = p.retired
+	p.mu.Unlock()
+	closeAll(bad)
+	return retired
+}
+
+func closeAll(conns []*Conn) {
+	for _, c := range conns {
+		c.counters.idle.Add(-1)
+		c.close()
+	}
+}

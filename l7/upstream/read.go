@@ -1,0 +1,224 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+
+	"weir/l7/message"
+	"weir/pool"
+)
+
+const (
+	// headBuffer is what a response starts in. Most heads, and many whole
+	// responses, fit; an event stream never needs more.
+	headBuffer = 4 << 10
+	// firstBody and fullBody are the buffers for bodies that do not fit behind
+	// the head: the second once the first was filled by one read.
+	firstBody = 16 << 10
+	fullBody  = 64 << 10
+	// maxInterim is the number of 1xx responses taken in one exchange.
+	maxInterim = 16
+)
+
+// ReadHead reads the next response head into resp: interim (1xx) ones come one
+// by one, then the final one or 101. The slices of an interim response live until
+// the next ReadHead, those of the last until Release. method is the request's.
+//
+// It may be called while the request body is still being sent: a backend may
+// answer early. Timeouts.Head starts when the request was sent wholly.
+func (c *Conn) ReadHead(resp *message.Response, method []byte) error {
+	r := &c.read
+	resp.Reset()
+	if r.head == nil {
+		r.head = pool.Get(headBuffer)
+	}
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+	for waited := false; ; {
+		n, err := resp.Parse(r.head.B[r.r:r.w], method, c.t.limits)
+		if err != nil {
+			return c.fail(StageHead, err)
+		}
+		if n > 0 {
+			r.r += n
+			break
+		}
+		c.makeRoomForHead()
+		if !waited {
+			c.waitHead()
+			waited = true
+		}
+		if err = c.fill(r.head.B); err != nil {
+			return c.fail(StageHead, err)
+		}
+		c.answered.Store(true)
+	}
+	c.haveHead()
+	if resp.IsInterim() {
+		if r.interim++; r.interim > maxInterim {
+			return c.fail(StageHead, ErrManyInterim)
+		}
+		return nil
+	}
+	r.base = r.r
+	r.final = true
+	r.keep = resp.KeepAlive && resp.Status != http.StatusSwitchingProtocols
+	r.decoder.Reset(resp.Framing, resp.ContentLength, message.Upstream, c.t.limits)
+	return nil
+}
+
+// makeRoomForHead moves the beginning of a head to the front of the buffer, or
+// into a larger one. message bounds the size of a head and so that of the buffer.
+func (c *Conn) makeRoomForHead() {
+	r := &c.read
+	if r.w < len(r.head.B) {
+		return
+	}
+	from := r.head
+	if r.r == 0 {
+		r.head = pool.Get(4 * len(from.B))
+	}
+	r.w = copy(r.head.B, from.B[r.r:r.w])
+	r.r = 0
+	if r.head != from {
+		from.Release()
+	}
+}
+
+// ReadBody returns the next piece of the body, with the framing taken off. It is
+// never empty without an error and valid until the next call. The error is io.EOF
+// when the body is complete, and only then: a body cut short, by whatever cause,
+// gives an *Error. Timeouts.Body limits each wait.
+func (c *Conn) ReadBody() ([]byte, error) {
+	r := &c.read
+	if r.err != nil {
+		return nil, r.err
+	}
+	for !r.decoder.Done() {
+		if r.r == r.w {
+			if err := c.fillBody(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if data := c.decode(); len(data) > 0 {
+			return data, nil
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+	}
+	return nil, io.EOF
+}
+
+// BodyDone reports whether the body is complete with the pieces returned so far,
+// so that the last of them can be sent on together with the end.
+func (c *Conn) BodyDone() bool { return c.read.final && c.read.decoder.Done() }
+
+// Trailers returns the trailer fields of a body that is complete. They live until
+// the connection's next exchange.
+func (c *Conn) Trailers() []message.Field { return c.read.decoder.Trailers() }
+
+// HasBuffered reports whether bytes of the response are buffered, so that the next
+// ReadBody will most likely not wait.
+func (c *Conn) HasBuffered() bool { return c.read.r < c.read.w }
+
+// decode takes what is buffered apart. Chunks are moved together, so that a
+// backend that sends small ones does not cause as many writes to the client.
+func (c *Conn) decode() []byte {
+	r := &c.read
+	b := c.buffer()
+	var data []byte
+	for r.r < r.w && !r.decoder.Done() {
+		more, n, err := r.decoder.Next(b[r.r:r.w])
+		r.r += n
+		if err != nil {
+			r.err = c.fail(StageBody, err)
+			break
+		}
+		if data == nil {
+			data = more
+		} else {
+			data = append(data, more...) // in place: it lies before what was decoded
+		}
+	}
+	return data
+}
+
+// fillBody reads more of the body; at the end of the stream it is complete or an
+// error.
+func (c *Conn) fillBody() error {
+	r := &c.read
+	c.chooseBuffer()
+	r.r, r.w = r.base, r.base
+	c.waitBody()
+	err := c.fill(c.buffer())
+	if errors.Is(err, io.EOF) {
+		if r.decoder.EOF() == nil {
+			r.keep = false
+			return nil
+		}
+	}
+	if err != nil {
+		r.err = c.fail(StageBody, err)
+		return r.err
+	}
+	return nil
+}
+
+// chooseBuffer changes to a larger buffer where the body calls for it.
+func (c *Conn) chooseBuffer() {
+	r := &c.read
+	room := len(c.buffer()) - r.base
+	size := 0
+	switch left := r.decoder.Remaining(); {
+	case left > int64(room) && room < fullBody:
+		size = int(min(left, fullBody))
+	case left < 0 && (r.full || room == 0) && room < firstBody:
+		size = firstBody
+	case left < 0 && r.full && room < fullBody:
+		size = fullBody
+	}
+	if size <= room {
+		return
+	}
+	if r.body != nil {
+		r.body.Release()
+	}
+	r.body = pool.Get(size)
+	r.base = 0
+}
+
+// buffer returns the buffer that is read into.
+func (c *Conn) buffer() []byte {
+	switch {
+	case c.read.body != nil:
+		return c.read.body.B
+	case c.read.head != nil:
+		return c.read.head.B
+	}
+	return nil
+}
+
+// buffered returns what was read and not used.
+func (c *Conn) buffered() []byte { return c.buffer()[c.read.r:c.read.w] }
+
+// fill reads once into b behind what is buffered.
+func (c *Conn) fill(b []byte) error {
+	r := &c.read
+	for {
+		n, err := c.nc.Read(b[r.w:])
+		if n > 0 {
+			r.w += n
+			r.full = r.w == len(b)
+			return nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && !c.isExpired() {
+			continue
+		}
+		return err
+	}
+}
