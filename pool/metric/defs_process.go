@@ -44,7 +44,7 @@ var (
 
 	ConfigReloads = &Def{
 		Name: "weir_config_reloads_total", Kind: KindCounter, Labels: []string{"result"},
-		Help: "Reloads of the configuration by result: ok, unchanged or refused.",
+		Help: "Reloads of the configuration by result: ok or refused.",
 	}
 	ConfigVersion = &Def{
 		Name: "weir_config_version", Kind: KindGauge,
@@ -53,6 +53,14 @@ var (
 	ConfigLastReload = &Def{
 		Name: "weir_config_last_reload_timestamp_seconds", Kind: KindGauge,
 		Help: "When the running configuration took effect, in seconds since 1970.",
+	}
+	ConfigValid = &Def{
+		Name: "weir_config_last_reload_successful", Kind: KindGauge,
+		Help: "1 when the last reload took effect, 0 when it was refused and the configuration before it stays.",
+	}
+	Ready = &Def{
+		Name: "weir_ready", Kind: KindGauge,
+		Help: "1 while new traffic is welcome, 0 while Weir starts or drains.",
 	}
 
 	CertNotAfter = &Def{
@@ -66,7 +74,7 @@ var (
 	}
 	Panics = &Def{
 		Name: "weir_panics_total", Kind: KindCounter, Labels: []string{"where"},
-		Help: "Panics recovered, by the part that was running: loop, l4, l7, backend, accesslog, admin.",
+		Help: "Panics recovered, by the part that was running: loop, l4, l7, backend, accesslog, admin, engine.",
 	}
 	MetricOverflow = &Def{
 		Name: "weir_metric_overflow_total", Kind: KindCounter, Labels: []string{"metric"},
@@ -78,7 +86,7 @@ var processDefs = []*Def{
 	StageSeconds,
 	BufferLiveBytes, BufferIdleBytes, BufferGets, BufferMisses,
 	AccessLogLines, AccessLogDropped, AccessLogErrors, AccessLogPending,
-	ConfigReloads, ConfigVersion, ConfigLastReload,
+	ConfigReloads, ConfigVersion, ConfigLastReload, ConfigValid, Ready,
 	CertNotAfter,
 	BuildInfo, Panics, MetricOverflow,
 }
