@@ -27,7 +27,7 @@ var ErrNoServer = errors.New("no server of the pool is usable")
 var ErrFull = errors.New("every usable server of the pool is at its max_conns")
 
 // MaxWeight is the highest weight of a member.
-const MaxWeight = 10000
+const MaxWeight = 1000
 
 // The balancers, as in the configuration.
 const (
