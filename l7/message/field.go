@@ -166,31 +166,38 @@ func isForbiddenTrailer(id ID, name []byte) bool {
 	return known[id].bits&noTrailer != 0 || isProtected(id, name)
 }
 
-// parseField splits one field line (without CRLF) in two.
-func parseField(line []byte) (name, value []byte, r reason) {
+// parseField splits one field line (without CRLF) in two. class has the classes that
+// all octets of the name are of.
+func parseField(line []byte) (name, value []byte, class uint8, r reason) {
 	i := 0
-	for i < len(line) && octets[line[i]]&isToken != 0 {
+	class = isToken | isPlain
+	for i < len(line) {
+		c := octets[line[i]]
+		if c&isToken == 0 {
+			break
+		}
+		class &= c
 		i++
 	}
 	if i == len(line) {
-		return nil, nil, noColon
+		return nil, nil, 0, noColon
 	}
 	if line[i] != ':' {
 		switch {
 		case line[i] != ' ' && line[i] != '\t':
-			return nil, nil, badName
+			return nil, nil, 0, badName
 		case i == 0:
-			return nil, nil, obsFold
+			return nil, nil, 0, obsFold
 		default:
-			return nil, nil, spaceInName
+			return nil, nil, 0, spaceInName
 		}
 	}
 	if i == 0 {
-		return nil, nil, emptyName
+		return nil, nil, 0, emptyName
 	}
 	value = trimOWS(line[i+1:])
 	if !validValue(value) {
-		return nil, nil, badValue
+		return nil, nil, 0, badValue
 	}
-	return line[:i], value, ok
+	return line[:i], value, class, ok
 }

@@ -24,9 +24,12 @@ func (h *head) reset() {
 // the length of the head, or 0 when more octets are needed. Only the lines are
 // found here; what is in them is judged when all are there, so that the outcome
 // does not depend on how the octets were split.
-func (h *head) scan(b []byte, lim *Limits, maxStart int, tolerateCRLF bool) (int, reason) {
+func (h *head) scan(b []byte, lim *Limits, maxStart int, request bool) (int, reason) {
 	w := b[:min(len(b), lim.MaxHead)]
 	for h.at < len(w) {
+		if request && len(h.ends) == 0 && !startsRequest(w[h.line]) {
+			return 0, badStart
+		}
 		i := bytes.IndexByte(w[h.at:], '\n')
 		if i < 0 {
 			h.at = len(w)
@@ -45,7 +48,7 @@ func (h *head) scan(b []byte, lim *Limits, maxStart int, tolerateCRLF bool) (int
 				return h.at, ok
 			}
 			// RFC 9112 section 2.2: a server ignores an empty line before the request line.
-			if !tolerateCRLF || h.line > 0 {
+			if !request || h.line > 0 {
 				return 0, badStart
 			}
 			h.first, h.line = h.at, h.at
@@ -66,6 +69,10 @@ func (h *head) scan(b []byte, lim *Limits, maxStart int, tolerateCRLF bool) (int
 	return 0, ok
 }
 
+// startsRequest reports whether a request line can start with c. A TLS hello on a
+// plain port need not wait for an LF. Line ends are judged elsewhere.
+func startsRequest(c byte) bool { return octets[c]&isToken != 0 || c == '\r' || c == '\n' }
+
 // startLine returns the first line of a head that scan found complete.
 func (h *head) startLine(b []byte) []byte { return b[h.first:h.ends[0]] }
 
@@ -74,12 +81,12 @@ func (h *head) startLine(b []byte) []byte { return b[h.first:h.ends[0]] }
 func (h *head) parseFields(b []byte, plainOnly bool) reason {
 	start := int(h.ends[0]) + 2
 	for _, end := range h.ends[1:] {
-		name, value, r := parseField(b[start:end])
+		name, value, class, r := parseField(b[start:end])
 		if r != ok {
 			return r
 		}
 		start = int(end) + 2
-		if plainOnly && !all(name, isPlain) {
+		if plainOnly && class&isPlain == 0 {
 			continue
 		}
 		id := Lookup(name)

@@ -43,17 +43,25 @@ func all(b []byte, class uint8) bool {
 // validValue reports whether b holds no control octet but HTAB, so no NUL, CR, LF
 // or DEL (RFC 9110 section 5.5). Octets from 0x80 are opaque and allowed.
 func validValue(b []byte) bool {
-	const lo, hi, del = 0x0101010101010101, 0x8080808080808080, 0x7f7f7f7f7f7f7f7f
-	for len(b) >= 8 {
-		x := binary.LittleEndian.Uint64(b)
-		y := x ^ del
-		// Non-zero iff an octet is below 0x20, or is 0x7f.
-		if ((x-lo*0x20)&^x|(y-lo)&^y)&hi != 0 && !validSlow(b[:8]) {
+	if len(b) < 8 {
+		return validSlow(b)
+	}
+	i := 0
+	for ; i+8 < len(b); i += 8 {
+		if suspect(b[i:]) && !validSlow(b[i:i+8]) {
 			return false
 		}
-		b = b[8:]
 	}
-	return validSlow(b)
+	last := b[len(b)-8:] // may overlap what was looked at
+	return !suspect(last) || validSlow(last)
+}
+
+// suspect reports whether one of the first eight octets is below 0x20, or is 0x7f.
+func suspect(b []byte) bool {
+	const each, high, del = 0x0101010101010101, 0x8080808080808080, 0x7f7f7f7f7f7f7f7f
+	x := binary.LittleEndian.Uint64(b)
+	y := x ^ del
+	return ((x-each*0x20)&^x|(y-each)&^y)&high != 0
 }
 
 func validSlow(b []byte) bool {

@@ -47,9 +47,6 @@ func (r *Request) Reset() {
 // many applications see X_Forwarded_For and X-Forwarded-For as one.
 func (r *Request) Parse(b []byte, limits *Limits) (n int, err error) {
 	lim := limits.orDefault()
-	if at := r.line; len(r.ends) == 0 && len(b) > at && octets[b[at]]&isToken == 0 && b[at] != '\r' && b[at] != '\n' {
-		return 0, badStart.from(Client) // a TLS hello on a plain port need not wait for an LF
-	}
 	n, why := r.scan(b, &lim, maxMethod+lim.MaxURI+len("  HTTP/1.1\r\n"), true)
 	if why == ok && n > 0 {
 		why = r.parse(b, &lim)

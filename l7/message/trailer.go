@@ -60,13 +60,13 @@ func (t *trailer) take(in []byte) (n int, end bool, why reason) {
 func (t *trailer) parse() reason {
 	start := 0
 	for _, end := range t.ends {
-		name, value, why := parseField(t.buf[start:end])
+		name, value, class, why := parseField(t.buf[start:end])
 		if why != ok {
 			return why
 		}
 		start = int(end) + 2
 		id := Lookup(name)
-		if !isForbiddenTrailer(id, name) && all(name, isPlain) {
+		if !isForbiddenTrailer(id, name) && class&isPlain != 0 {
 			t.fields = append(t.fields, Field{Name: name, Value: value, Known: id})
 		}
 	}
