@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
 	"weir/l7/message"
 	"weir/pool"
 )

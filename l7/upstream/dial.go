@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"syscall"
-
 	"weir/l7/message"
 	"weir/pool/backend"
 )

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-
 	"weir/l7/message"
 	"weir/pool/backend"
 )

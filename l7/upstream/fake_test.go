@@ -12,11 +12,10 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
-
 	"weir/l7/message"
 	"weir/pool"
+
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {

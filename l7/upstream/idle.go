@@ -75,15 +75,16 @@ func (p *idlePool) begin() (generation uint64, ok bool) {
 	return p.generation, !p.retired
 }
 
-// drop closes all idle connections; those in use are closed at their Release.
-func (p *idlePool) drop(retire bool) {
+// drop empties the pool and returns what was idle, for the caller to close; what
+// is in use is closed at its Release.
+func (p *idlePool) drop(retire bool) []*Conn {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.generation++
 	p.retired = p.retired || retire
 	idle := p.idle
 	p.idle = nil
-	p.mu.Unlock()
-	closeAll(idle)
+	return idle
 }
 
 // reap closes what has been idle for too long or was closed by the backend, and

@@ -8,7 +8,6 @@ import (
 	"net"
 	"testing"
 	"time"
-
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -228,9 +227,7 @@ func TestDrop(t *testing.T) {
 	tr.drop(99) // no such endpoint
 	tr.drop(1)
 	<-ended
-	if n := tr.Stats("g").Idle; n != 0 {
-		t.Errorf("%d idle after Drop", n)
-	}
+	eventually(t, "no idle connection", func() bool { return tr.Stats("g").Idle == 0 })
 	if _, body, err := fetch(busy); string(body) != "ok" || err != nil {
 		t.Errorf("the exchange in progress got %q %v", body, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-
 	"weir/l7/message"
 	"weir/pool"
 )

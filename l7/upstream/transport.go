@@ -35,7 +35,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
 	"weir/l7/message"
 	"weir/pool/backend"
 )
@@ -63,6 +62,11 @@ type Transport struct {
 	counters atomic.Pointer[map[string]*counters] // by group
 	closed   bool                                 // under mu
 
+	// What Drop took out of the pools, for the reaper to close.
+	dropMu  sync.Mutex
+	dropped []*Conn
+	wake    chan struct{}
+
 	stop chan struct{}
 	done chan struct{}
 }
@@ -71,7 +75,7 @@ type Transport struct {
 func New(o Options) *Transport {
 	t := &Transport{
 		log: o.Log, limits: o.Limits,
-		stop: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if t.log == nil {
 		t.log = slog.Default()
@@ -97,19 +101,42 @@ func (t *Transport) Close() {
 	close(t.stop)
 	<-t.done
 	for _, p := range pools {
-		p.drop(true)
+		closeAll(p.drop(true))
 	}
+	t.closeDropped()
 }
 
-// Drop closes the idle connections to an endpoint that went down and keeps none
-// of those that are in use now. It is for backend.Options.OnDown. Exchanges in
+// Drop takes the idle connections to an endpoint that went down out of use, and
+// sees to it that those in use now are not kept. It is for backend.Options.OnDown:
+// it does not block, the reaper closes the connections at once. Exchanges in
 // progress go on: the endpoint may be out of rotation but alive.
 func (t *Transport) Drop(e *backend.Endpoint) { t.drop(e.ID()) }
 
 func (t *Transport) drop(endpoint uint64) {
-	if p := (*t.idle.Load())[endpoint]; p != nil {
-		p.drop(false)
+	p := (*t.idle.Load())[endpoint]
+	if p == nil {
+		return
 	}
+	conns := p.drop(false)
+	if len(conns) == 0 {
+		return
+	}
+	t.dropMu.Lock()
+	t.dropped = append(t.dropped, conns...)
+	t.dropMu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default: // the reaper is on its way
+	}
+}
+
+// closeDropped closes what drop took out.
+func (t *Transport) closeDropped() {
+	t.dropMu.Lock()
+	conns := t.dropped
+	t.dropped = nil
+	t.dropMu.Unlock()
+	closeAll(conns)
 }
 
 // Get returns a connection to the member's endpoint: an idle one, or with fresh,
@@ -207,6 +234,8 @@ func (t *Transport) reap() {
 		select {
 		case <-t.stop:
 			return
+		case <-t.wake:
+			t.closeDropped()
 		case <-tick.C:
 			t.reapOnce()
 		}
