@@ -151,13 +151,13 @@ func TestConcurrentOwnership(t *testing.T) {
 	Track(true)
 	defer Track(false)
 	live := Live()
-	const workers, rounds = 8, 2000
+	const workers, rounds = 8, 500
 	pass := make(chan *Buffer, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			for range rounds {
-				b := Get(rand.IntN(20 << 10))
+				b := Get(rand.IntN(6 << 10))
 				b.B[0], b.B[len(b.B)-1] = byte(w), byte(w)
 				if b.B[0] != byte(w) || b.B[len(b.B)-1] != byte(w) {
 					t.Error("two owners of one buffer")

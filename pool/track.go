@@ -44,7 +44,7 @@ func poison(b *Buffer) {
 func checkPoison(b *Buffer) {
 	for i, c := range b.mem {
 		if c != poisonByte {
-			panic(fmt.Sprintf("BUG: pool: byte %d of a buffer of %d was changed to 0x%02x after Release", i, len(b.mem), c))
+			panic(fmt.Sprintf("BUG: pool: byte %d of a buffer was changed to 0x%02x after Release", i, c))
 		}
 	}
 }

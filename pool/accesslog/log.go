@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
 	"weir/conf"
 	"weir/pool"
 	"weir/pool/metric"
@@ -72,11 +71,19 @@ func Open(c conf.AccessLog, reg *metric.Registry, log *slog.Logger) (*Log, error
 	if err != nil {
 		return nil, err
 	}
-	return start(c, reg, log, t), nil
+	return startLog(c, reg, log, t), nil
 }
 
-// start returns a running log that writes to t.
-func start(c conf.AccessLog, reg *metric.Registry, log *slog.Logger, t *target) *Log {
+// startLog returns a log with a writer that writes to t.
+func startLog(c conf.AccessLog, reg *metric.Registry, log *slog.Logger, t *target) *Log {
+	l := newLog(c, reg, log)
+	w := &writer{log: l, target: t, hand: make([]batch, 0, l.maxBatches)}
+	go w.run()
+	return l
+}
+
+// newLog returns a log without a writer.
+func newLog(c conf.AccessLog, reg *metric.Registry, log *slog.Logger) *Log {
 	l := &Log{
 		path:       c.Path,
 		json:       c.Format != "logfmt",
@@ -99,8 +106,6 @@ func start(c conf.AccessLog, reg *metric.Registry, log *slog.Logger, t *target) 
 	}
 	l.full = make([]batch, 0, l.maxBatches)
 	reg.GaugeFunc(metric.AccessLogPending, l.pendingBytes)
-	w := &writer{log: l, target: t, hand: make([]batch, 0, l.maxBatches)}
-	go w.run()
 	return l
 }
 

@@ -126,7 +126,7 @@ func (w *writer) fail(err error) {
 }
 
 // recoverPanic keeps the writer alive. The batch that was being written has been
-// released; the ones behind it are dropped here.
+// released and counts as dropped; the ones behind it are dropped here.
 func (w *writer) recoverPanic() {
 	p := recover()
 	if p == nil {
@@ -134,6 +134,9 @@ func (w *writer) recoverPanic() {
 	}
 	w.log.panics.Inc()
 	w.log.log.Error("panic in the access log", "panic", p, "stack", string(debug.Stack()))
+	if w.at < len(w.hand) {
+		w.log.dropped.Add(uint64(w.hand[w.at].lines))
+	}
 	for w.at++; w.at < len(w.hand); w.at++ {
 		w.drop(w.hand[w.at])
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 	"weir/conf"
 )
 
@@ -91,7 +90,7 @@ func leafNames(leaf *x509.Certificate) []string {
 	if len(names) == 0 && leaf.Subject.CommonName != "" {
 		names = append(names, Normalize(leaf.Subject.CommonName))
 	}
-	return names
+	return slices.DeleteFunc(names, func(n string) bool { return n == "" })
 }
 
 // GetCertificate is the field of the same name in a tls.Config. It takes a
@@ -168,11 +167,12 @@ func (s *Store) Infos() []Info {
 func (s *Store) Check(now time.Time) error {
 	var errs []error
 	for _, in := range s.Infos() {
+		from, to := in.NotBefore.Format(time.RFC3339), in.NotAfter.Format(time.RFC3339)
 		switch {
 		case now.Before(in.NotBefore):
-			errs = append(errs, fmt.Errorf("certificate %q is not valid before %s", in.File, in.NotBefore.Format(time.RFC3339)))
+			errs = append(errs, fmt.Errorf("certificate %q is not valid before %s", in.File, from))
 		case now.After(in.NotAfter):
-			errs = append(errs, fmt.Errorf("certificate %q expired at %s", in.File, in.NotAfter.Format(time.RFC3339)))
+			errs = append(errs, fmt.Errorf("certificate %q expired at %s", in.File, to))
 		}
 	}
 	return errors.Join(errs...)

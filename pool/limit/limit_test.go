@@ -71,8 +71,12 @@ func TestCaps(t *testing.T) {
 		r    Refusal
 		want uint64
 	}{
-		{web, RefusedGlobal, 0}, {web, RefusedListener, 1}, {web, RefusedSource, 2},
-		{db, RefusedGlobal, 2}, {db, RefusedListener, 0}, {db, RefusedSource, 1},
+		{web, RefusedGlobal, 0},
+		{web, RefusedListener, 1},
+		{web, RefusedSource, 2},
+		{db, RefusedGlobal, 2},
+		{db, RefusedListener, 0},
+		{db, RefusedSource, 1},
 	} {
 		if got := r.l.Refused(r.r); got != r.want {
 			t.Errorf("refused by %s: %d, want %d", r.r, got, r.want)
@@ -196,7 +200,7 @@ func TestConcurrentAgainstTwin(t *testing.T) {
 				tw.all++
 				tw.bySource[src]++
 				if tw.all > maxAll || tw.bySource[src] > maxSource {
-					t.Errorf("%d in all and %d of %s, caps are %d and %d", tw.all, tw.bySource[src], src, maxAll, maxSource)
+					t.Errorf("%d in all, %d of %s; caps %d and %d", tw.all, tw.bySource[src], src, maxAll, maxSource)
 				}
 				tw.mu.Unlock()
 				held = append(held, heldTicket{tk, src})

@@ -30,7 +30,8 @@ func RaiseNoFile() (int, error) {
 	if r.Cur < r.Max {
 		raised := unix.Rlimit{Cur: r.Max, Max: r.Max}
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err != nil {
-			return clampInt(r.Cur), fmt.Errorf("cannot raise the limit of open files from %d to %d: %w", r.Cur, r.Max, err)
+			err = fmt.Errorf("cannot raise the limit of open files from %d to %d: %w", r.Cur, r.Max, err)
+			return clampInt(r.Cur), err
 		}
 		r.Cur = r.Max
 	}

@@ -3,22 +3,42 @@ package metric
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 )
+
+const referenceHead = "# Metrics\n" + `
+The admin side prints these at /metrics in the text format of Prometheus. This page is written by
+"weir docs metrics" from the definitions in pool/metric; do not edit it.
+
+Counters end in _total and start at zero with the process. Times are in seconds, sizes in bytes. A metric
+keeps at most %d sets of label values apart, unless it says otherwise; further ones are counted together
+under the value "%s", and %s says so. No label takes a value from a client.
+`
+
+const referenceHistograms = `
+## Histograms
+
+A histogram NAME is printed as NAME_bucket{le="..."}, NAME_sum and NAME_count. The bounds of its buckets, in
+seconds, are:
+
+%s
+
+%s holds one event in %d, taken at random.
+`
+
+const referenceProcess = `
+## Go and the process
+
+go_* and process_* come from the library VictoriaMetrics/metrics and are
+[documented there](https://pkg.go.dev/github.com/VictoriaMetrics/metrics#WriteProcessMetrics): memory, garbage
+collection, goroutines and scheduling latency, CPU time, resident memory, descriptors open and allowed.
+`
 
 // Reference returns the documentation of all metrics, docs/metrics.md.
 func Reference() []byte {
 	var b bytes.Buffer
-	b.WriteString(`# Metrics
-
-The admin side prints these at /metrics in the text format of Prometheus. This page is written by
-` + "`weir docs metrics`" + ` from the definitions in pool/metric; do not edit it.
-
-Counters end in ` + "`_total`" + ` and start at zero with the process. Times are in seconds, sizes in bytes. A metric keeps at
-`)
-	fmt.Fprintf(&b, "most %d sets of label values apart, unless it says otherwise; further ones are counted together under the\n",
-		DefaultMaxSets)
-	b.WriteString("value `" + other + "`, and `" + MetricOverflow.Name + "` says so. No label takes a value from a client.\n")
+	fmt.Fprintf(&b, referenceHead, DefaultMaxSets, other, "`"+MetricOverflow.Name+"`")
 	for _, area := range []struct {
 		title string
 		defs  []*Def
@@ -33,28 +53,12 @@ Counters end in ` + "`_total`" + ` and start at zero with the process. Times are
 			writeRow(&b, d)
 		}
 	}
-	b.WriteString(`
-## Histograms
-
-A histogram NAME is printed as ` + "`NAME_bucket{le=\"...\"}`, `NAME_sum` and `NAME_count`" + `. The bounds, in seconds, are
-`)
-	for i, d := range bounds {
-		sep := ", "
-		if i == len(bounds)-1 {
-			sep = ".\n"
-		} else if i == len(bounds)/2 {
-			sep = ",\n"
-		}
-		fmt.Fprintf(&b, "%g%s", d.Seconds(), sep)
+	les := make([]string, 0, len(bounds))
+	for _, d := range bounds {
+		les = append(les, strconv.FormatFloat(d.Seconds(), 'g', -1, 64))
 	}
-	fmt.Fprintf(&b, "`%s` holds one event in %d, taken at random.\n", StageSeconds.Name, SampleEvery)
-	b.WriteString(`
-## Go and the process
-
-` + "`go_*` and `process_*`" + ` come from the library
-[VictoriaMetrics/metrics](https://pkg.go.dev/github.com/VictoriaMetrics/metrics#WriteProcessMetrics), which documents them: memory,
-garbage collection, goroutines and scheduling latency, CPU time, resident memory, descriptors open and allowed.
-`)
+	fmt.Fprintf(&b, referenceHistograms, strings.Join(les, ", "), "`"+StageSeconds.Name+"`", SampleEvery)
+	b.WriteString(referenceProcess)
 	return b.Bytes()
 }
 

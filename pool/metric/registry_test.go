@@ -88,11 +88,14 @@ weir_test_gauge{a="up"} -7
 			t.Errorf("histogram lacks %q:\n%s", want, hist)
 		}
 	}
-	if bare := lines(text, "weir_bare_seconds"); !strings.Contains(bare, `weir_bare_seconds_bucket{le="1e-05"} 1`+"\n") ||
+	bare := lines(text, "weir_bare_seconds")
+	if !strings.Contains(bare, `weir_bare_seconds_bucket{le="1e-05"} 1`+"\n") ||
 		!strings.Contains(bare, "weir_bare_seconds_sum 0\nweir_bare_seconds_count 1\n") {
 		t.Errorf("histogram without labels:\n%s", bare)
 	}
-	for _, want := range []string{"go_goroutines ", "process_resident_memory_bytes ", "process_open_fds ", "go_gc_pauses_seconds"} {
+	for _, want := range []string{
+		"go_goroutines ", "process_resident_memory_bytes ", "process_open_fds ", "go_gc_pauses_seconds",
+	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("%q is not exposed", want)
 		}
@@ -117,7 +120,7 @@ func checkFormat(t *testing.T, text string) {
 	kind := make(map[string]string)
 	series := make(map[string]bool)
 	var current string
-	for _, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+	for l := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		if name, typ, ok := strings.Cut(strings.TrimPrefix(l, "# TYPE "), " "); ok && strings.HasPrefix(l, "# TYPE ") {
 			if kind[name] != "" {
 				t.Errorf("second TYPE of %s", name)
@@ -184,7 +187,8 @@ weir_small_total{a="other"} 97
 
 	r.GaugeFunc(testSmallFn, func() float64 { return 1 }, "a")
 	r.GaugeFunc(testSmallFn, func() float64 { return 2 }, "b")
-	if got := lines(expose(r), "weir_small_gauge"); !strings.Contains(got, `{a="a"} 1`) || strings.Contains(got, "} 2") {
+	got := lines(expose(r), "weir_small_gauge")
+	if !strings.Contains(got, `{a="a"} 1`) || strings.Contains(got, "} 2") {
 		t.Errorf("functions beyond the bound:\n%s", got)
 	}
 }
