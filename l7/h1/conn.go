@@ -19,7 +19,6 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
-
 	"weir/l7/message"
 )
 
@@ -118,6 +117,7 @@ type Conn struct {
 	released bool
 
 	interrupted atomic.Bool
+	stopped     atomic.Bool // StopBody was called for this body
 }
 
 // vectorWriter is what l4/loop's connections offer beside net.Conn.
@@ -248,4 +248,3 @@ func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
 }
-

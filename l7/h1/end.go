@@ -3,7 +3,6 @@ package h1
 import (
 	"net"
 	"time"
-
 	"weir/l7/message"
 	"weir/pool"
 )

@@ -3,7 +3,6 @@ package h1
 import (
 	"io"
 	"time"
-
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -66,6 +65,7 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 			}
 		}
 		if n > 0 {
+			c.stopped.Store(false)
 			in.start(r, n, c.opt.Limits)
 			return nil
 		}
@@ -220,7 +220,7 @@ func (c *Conn) ReadBody() ([]byte, error) {
 		src := in.unread()
 		if len(src) == 0 {
 			if err := c.readMore(); err != nil {
-				in.broken = true
+				in.broken = err != ErrStopped
 				return nil, err
 			}
 			continue
@@ -268,6 +268,9 @@ func (c *Conn) readMore() error {
 		if err := c.armRead(now.Add(wait), c.opt.BodyGrace/8); err != nil {
 			return err
 		}
+		if c.stopped.Load() { // after arming, as in readHead
+			return ErrStopped
+		}
 		n, err := c.read(in.more.B)
 		waited := time.Since(now)
 		in.pace.waited += waited
@@ -310,6 +313,7 @@ func (c *Conn) DrainBody(most int64) bool {
 	if in.broken || in.waiting || in.body.Remaining() > most {
 		return false
 	}
+	c.stopped.Store(false)
 	limit := in.body.Size() + most
 	end := time.Now().Add(drainTime)
 	for in.body.Size() <= limit && time.Now().Before(end) {

@@ -2,7 +2,6 @@ package h1
 
 import (
 	"time"
-
 	"weir/l7/message"
 	"weir/pool"
 )
