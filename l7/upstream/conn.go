@@ -41,6 +41,7 @@ type Conn struct {
 	idleUntil   time.Time // while it is idle
 
 	timeouts Timeouts
+	check    func() bool // of OnSilence
 	limits   limits
 
 	// What both sides need to know.
@@ -61,7 +62,7 @@ type writeSide struct {
 	left    int64 // of a body with Length
 	vec     net.Buffers
 	parts   [4][]byte // under vec
-	at      deadline
+	until   deadline
 	chunk   [message.MaxChunkHeader]byte
 }
 
@@ -83,7 +84,7 @@ type readSide struct {
 func (c *Conn) lend(n *counters, tg *target, reused bool) {
 	c.name, c.counters, c.reused = tg.name, n, reused
 	c.maxIdle, c.idleTimeout = tg.maxIdle, tg.idleTimeout
-	c.timeouts = Timeouts{}
+	c.timeouts, c.check = Timeouts{}, nil
 	c.limits.begin()
 	c.sent.Store(false)
 	c.answered.Store(false)

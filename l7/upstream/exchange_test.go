@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"strings"
 	"sync"
 	"testing"
@@ -120,7 +121,8 @@ func TestRequestBodyOfWrongLength(t *testing.T) {
 		c := mustGet(t, tr, tg, false)
 		c.SetHead(append(c.Head(64), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"...), message.Length, 5)
 		err := send(c)
-		if e := asError(t, err); !errors.Is(err, want) || e.Side != message.Client || e.Stage != StageWrite || e.Unsent() {
+		e := asError(t, err)
+		if !errors.Is(err, want) || e.Side != message.Client || e.Stage != StageWrite || e.Unsent() {
 			t.Errorf("got %+v, want %v", e, want)
 		}
 		c.Release()
@@ -278,6 +280,81 @@ func TestNoBody(t *testing.T) {
 	f("GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", 200)
 }
 
+// A body in each direction at the same time, by two goroutines, with the backend
+// in the middle of both.
+func TestBothDirectionsAtOnce(t *testing.T) {
+	f := serve(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			w := httputil.NewChunkedWriter(c)
+			if _, err = io.CopyBuffer(struct{ io.Writer }{w}, req.Body, make([]byte, 10_000)); err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "0\r\n\r\n")
+		}
+	})
+	tr := newTransport(t)
+	body := pattern(4 << 20)
+	for range 3 {
+		c := mustGet(t, tr, f.target(), false)
+		c.SetHead(append(c.Head(64), "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"...),
+			message.Chunked, -1)
+		done := make(chan error, 1)
+		go func() {
+			rest := body
+			for len(rest) > 0 {
+				n := min(len(rest), 1+rand.IntN(100_000))
+				if err := c.WriteBody(rest[:n], n == len(rest)); err != nil {
+					done <- err
+					return
+				}
+				rest = rest[n:]
+			}
+			done <- nil
+		}()
+		status, got, err := receive(c)
+		if status != 200 || err != nil {
+			t.Errorf("got %d %v", status, err)
+		}
+		sameBytes(t, got, body)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		c.Release()
+	}
+	if n := tr.Stats("g").Dials; n != 1 {
+		t.Errorf("%d dials, want all on one connection", n)
+	}
+}
+
+// Row 5: an upload that the client cut short never looks complete to the backend.
+func TestUnfinishedUpload(t *testing.T) {
+	complete := make(chan bool, 1)
+	f := serve(t, func(_ net.Conn, r *bufio.Reader) {
+		req, _ := readRequest(r)
+		complete <- req != nil
+	})
+	tr := newTransport(t)
+	g := func(head string, framing message.Framing, length int64) {
+		t.Helper()
+		c := mustGet(t, tr, f.target(), false)
+		c.SetHead(append(c.Head(64), "POST / HTTP/1.1\r\nHost: h\r\n"+head+"\r\n\r\n"...), framing, length)
+		if err := c.WriteBody(make([]byte, 60_000), false); err != nil {
+			t.Fatal(err)
+		}
+		c.Release()
+		if <-complete {
+			t.Errorf("%s: the backend saw a complete request", head)
+		}
+	}
+	g("Content-Length: 100000", message.Length, 100_000)
+	g("Transfer-Encoding: chunked", message.Chunked, -1)
+}
+
 func TestTrailers(t *testing.T) {
 	f := serve(t, answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n"))
 	tr := newTransport(t)
@@ -388,7 +465,8 @@ func TestExpectContinue(t *testing.T) {
 }
 
 func TestHijack(t *testing.T) {
-	f := serve(t, answerOnce("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello",
+	f := serve(t, answerOnce(
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello",
 		func(c net.Conn) { _, _ = io.Copy(c, c) }))
 	tr := newTransport(t)
 	c := mustGet(t, tr, f.target(), false)

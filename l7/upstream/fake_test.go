@@ -77,13 +77,6 @@ func (f *fake) close() {
 	f.wg.Wait()
 }
 
-// accepted is the number of connections so far.
-func (f *fake) accepted() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.conns)
-}
-
 // readRequest reads one whole request and returns its body, nil after an error.
 func readRequest(r *bufio.Reader) (*http.Request, []byte) {
 	req, err := http.ReadRequest(r)

@@ -38,7 +38,8 @@ func TestClosedBeforeHead(t *testing.T) {
 			t.Errorf("%s: got %+v", name, e)
 		}
 		if e.Unsent() || e.Stale() || !e.Retryable() || e.Outcome() != backend.Reset {
-			t.Errorf("%s: unsent %v, stale %v, retryable %v, %v", name, e.Unsent(), e.Stale(), e.Retryable(), e.Outcome())
+			t.Errorf("%s: unsent %v, stale %v, retryable %v, %v",
+				name, e.Unsent(), e.Stale(), e.Retryable(), e.Outcome())
 		}
 		c.Release()
 		if n := requests.Load(); n != 1 {
@@ -239,7 +240,8 @@ func TestSilentBackend(t *testing.T) {
 	start := time.Now()
 	_, _, err := fetch(c)
 	e := asError(t, err)
-	if !e.Timeout || e.Stage != StageHead || e.Side != message.Upstream || e.Retryable() || e.Outcome() != backend.Timeout {
+	if !e.Timeout || e.Stage != StageHead || e.Side != message.Upstream ||
+		e.Retryable() || e.Outcome() != backend.Timeout {
 		t.Errorf("got %+v", e)
 	}
 	if d := time.Since(start); d < short {
@@ -469,7 +471,8 @@ func TestAbort(t *testing.T) {
 			}()
 			err := wait(c)
 			e := asError(t, err)
-			if e.Side != message.Client || e.Stage != stage || !errors.Is(err, ErrAborted) || e.Retryable() || e.Unsent() {
+			if e.Side != message.Client || e.Stage != stage || !errors.Is(err, ErrAborted) ||
+				e.Retryable() || e.Unsent() {
 				t.Errorf("got %+v", e)
 			}
 			eventually(t, "the second Abort", func() bool { return c.aborted.Load() })
@@ -485,6 +488,74 @@ func TestAbort(t *testing.T) {
 	}
 	if n := countFDs(t); n > fds+60+10 { // the backend's ends are still open
 		t.Errorf("%d descriptors, %d at the start", n, fds)
+	}
+}
+
+// Row 22: the reader looks after the client while the backend is silent.
+func TestOnSilence(t *testing.T) {
+	f := serve(t, func(c net.Conn, _ *bufio.Reader) { silent(c) })
+	tr := newTransport(t)
+	c := mustGet(t, tr, f.target(), false)
+	checks := 0
+	c.OnSilence(func() bool {
+		checks++
+		return checks < 3
+	})
+	start := time.Now()
+	_, _, err := fetch(c)
+	if e := asError(t, err); e.Side != message.Client || e.Timeout || checks != 3 {
+		t.Errorf("after %d checks got %+v", checks, e)
+	}
+	if d := time.Since(start); d < firstSilence+2*moreSilence {
+		t.Errorf("three checks within %v", d)
+	}
+	c.Release()
+
+	// The limits hold beside the checks.
+	c = mustGet(t, tr, f.target(), false)
+	c.SetTimeouts(Timeouts{Head: lastSilence + short})
+	checks = 0
+	c.OnSilence(func() bool { checks++; return true })
+	_, _, err = fetch(c)
+	if e := asError(t, err); !e.Timeout || e.Side != message.Upstream || checks == 0 {
+		t.Errorf("after %d checks got %+v", checks, e)
+	}
+	c.Release()
+}
+
+// A check that finds the client there leaves the exchange alone, and the
+// connection's next one knows nothing of it.
+func TestOnSilenceOfSlowBackend(t *testing.T) {
+	pause := 3 * lastSilence
+	f := serve(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			if req, _ := readRequest(r); req == nil {
+				return
+			}
+			time.Sleep(pause)
+			if _, err := io.WriteString(c, okResponse); err != nil {
+				return
+			}
+		}
+	})
+	tr := newTransport(t)
+	checks := 0
+	for i := range 2 {
+		c := mustGet(t, tr, f.target(), false)
+		if i == 0 {
+			c.OnSilence(func() bool { checks++; return true })
+		}
+		before := checks
+		if _, body, err := fetch(c); string(body) != "ok" || err != nil {
+			t.Errorf("got %q %v", body, err)
+		}
+		if (checks > before) != (i == 0) {
+			t.Errorf("exchange %d: %d checks", i, checks-before)
+		}
+		c.Release()
+	}
+	if n := tr.Stats("g").Dials; n != 1 {
+		t.Errorf("%d dials", n)
 	}
 }
 

@@ -3,12 +3,15 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
 	"weir/conf"
 	"weir/l7/message"
 	"weir/pool/backend"
+
+	"golang.org/x/sys/unix"
 )
 
 // group starts a registry with one group of the given servers, wired to tr.
@@ -132,6 +135,37 @@ func TestLocalErrorIsInternal(t *testing.T) {
 	defer m.Done()
 	_, _, err = tr.Get(m, false)
 	if e := asError(t, err); e.Side != message.Internal {
+		t.Errorf("got %+v", e)
+	}
+	if m.Endpoint().State() != backend.StateHealthy {
+		t.Errorf("the endpoint is %v", m.Endpoint().State())
+	}
+}
+
+func TestNoDescriptorsLeft(t *testing.T) {
+	f := serve(t, answering(okResponse))
+	tr := newTransport(t)
+	g := group(t, tr, f.l.Addr())
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	var q backend.Query
+	m, err := g.Pick(&q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Done()
+	_, _, err = tr.Get(m, false)
+	if e := asError(t, err); e.Side != message.Internal || !errors.Is(err, unix.EMFILE) || !e.Unsent() {
 		t.Errorf("got %+v", e)
 	}
 	if m.Endpoint().State() != backend.StateHealthy {

@@ -215,7 +215,7 @@ func (c *Conn) fill(b []byte) error {
 			r.full = r.w == len(b)
 			return nil
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.isExpired() {
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.goOn() {
 			continue
 		}
 		return err

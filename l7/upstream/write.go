@@ -134,8 +134,8 @@ func (c *Conn) send(before, p, after []byte) error {
 
 func (c *Conn) writeVec() error {
 	w := &c.write
-	if at, set := w.at.move(c.timeouts.Body); set {
-		_ = c.nc.SetWriteDeadline(at) // a closed socket says so to the write
+	if w.until.move(c.timeouts.Body) {
+		_ = c.nc.SetWriteDeadline(w.until.at) // a closed socket says so to the write
 	}
 	var n int64
 	var err error
