@@ -2,12 +2,15 @@ package conf
 
 import (
 	"errors"
+	"slices"
+	"strings"
 )
 
 // binder carries what binding one file needs beside the schema.
 type binder struct {
 	*report
-	dir string // relative files are relative to it
+	dir  string // relative files are relative to it
+	name string // the NAME of the table that is being bound
 
 	// marks remembers which node filled a field, by the field's address. The
 	// structs stay free of positions, and the checks can still point at them.
@@ -36,9 +39,8 @@ func (b *binder) at(fields ...any) span {
 
 // fault reports err as the problem of a key.
 func (b *binder) fault(at span, name string, err error) {
-	var f *fault
 	suggestion := ""
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		suggestion = f.suggestion
 	}
 	b.add(at, suggestion, "%s: %v", name, err)
@@ -98,11 +100,14 @@ func (k key[T]) bindDefault(dst *T) {
 
 // bind fills dst, which has its defaults, from the table n.
 func (t table[T]) bind(b *binder, dst *T, n *node) {
-	b.mark(dst, n)
+	if !b.has(dst) { // the place of a struct is that of its own table, not of a part
+		b.mark(dst, n)
+	}
+	var meant []string
 	for _, e := range n.keys {
 		k := t.lookup(e.name)
 		if k == nil {
-			t.unknown(b, e)
+			meant = append(meant, t.unknown(b, e))
 			continue
 		}
 		k.value.bind(b, dst, k.name, e.value)
@@ -116,10 +121,18 @@ func (t table[T]) bind(b *binder, dst *T, n *node) {
 		return
 	}
 	for _, k := range t.keys {
-		if k.required && n.get(k.name) == nil {
-			b.add(n.at, "", "%s needs %q (%s)", t.head, k.name, k.value.typ)
+		if k.required && n.get(k.name) == nil && !slices.Contains(meant, k.name) {
+			b.add(n.at, "", "%s needs %q (%s)", b.title(t.head), k.name, k.value.typ)
 		}
 	}
+}
+
+// title gives the head of a table as this file has it.
+func (b *binder) title(head string) string {
+	if b.name == "" {
+		return head
+	}
+	return strings.Replace(head, "NAME", b.name, 1)
 }
 
 // bindTwin looks for problems in a forbidden second definition.
@@ -141,27 +154,32 @@ func (t table[T]) lookup(name string) *key[T] {
 	return nil
 }
 
-// unknown reports a key that t does not have.
-func (t table[T]) unknown(b *binder, e *entry) {
+// unknown reports a key that t does not have, and returns the key that was
+// probably meant, or "".
+func (t table[T]) unknown(b *binder, e *entry) string {
+	what, where := "key", " in "+b.title(t.head)
+	if t.head == "" {
+		where = ""
+	}
+	if e.value.origin == byHeader || e.value.origin == byPath {
+		what = "table"
+	}
 	names := make([]string, len(t.keys))
 	for i, k := range t.keys {
 		names[i] = k.name
 	}
-	where := t.head
-	if where == "" {
-		where = "the file"
-	}
 	if s := near(e.name, names); s != "" {
-		b.add(e.at, s, "unknown key %q in %s", e.name, where)
-		return
+		b.add(e.at, s, "unknown %s %q%s", what, e.name, where)
+		return s
 	}
 	hint := ""
 	schema().info().walk(func(ti tableInfo) {
 		for _, k := range ti.keys {
 			if hint == "" && k.name == e.name && ti.head != "" {
-				hint = "; it belongs in " + ti.head
+				hint = "; it belongs in " + b.title(ti.head)
 			}
 		}
 	})
-	b.add(e.at, "", "unknown key %q in %s%s", e.name, where, hint)
+	b.add(e.at, "", "unknown %s %q%s%s", what, e.name, where, hint)
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // check finds what no single key shows: names that lead nowhere, addresses used
@@ -162,28 +163,35 @@ const minToken = 16
 // admin checks that beyond loopback nobody gets in unencrypted or by guessing.
 func (ck *checker) admin() {
 	a := &ck.c.Admin
-	for _, pair := range [][2]*string{{&a.Cert, &a.Key}, {&a.Key, &a.Cert}} {
-		if ck.has(pair[0]) && !ck.has(pair[1]) {
-			ck.add(ck.at(pair[0]), "", "[admin] needs both cert and key, or none")
+	switch cert, key := ck.has(&a.Cert), ck.has(&a.Key); {
+	case cert && !key:
+		ck.add(ck.at(&a.Cert), "", "cert: it needs a key")
+	case key && !cert:
+		ck.add(ck.at(&a.Key), "", "key: it needs a cert")
+	}
+	if a.Listen.Network == "unix" && ck.has(&a.Cert) {
+		ck.add(ck.at(&a.Cert), "", "cert: a unix socket has no TLS")
+	}
+	if a.Listen.Network == "tcp" && !loopback(a.Listen.Host) {
+		ck.beyondLoopback(a)
+	}
+}
+
+func (ck *checker) beyondLoopback(a *Admin) {
+	var missing []string
+	for _, k := range []struct {
+		name  string
+		field any
+	}{{"cert", &a.Cert}, {"key", &a.Key}, {"token", &a.Token}} {
+		if !ck.has(k.field) {
+			missing = append(missing, k.name)
 		}
 	}
-	switch {
-	case a.Listen.Network == "unix" && ck.has(&a.Cert):
-		ck.add(ck.at(&a.Cert), "", "cert: a unix socket has no TLS")
-	case a.Listen.Network != "tcp" || loopback(a.Listen.Host):
-		return
+	if len(missing) > 0 {
+		ck.add(ck.at(&a.Listen), "", "listen: beyond loopback [admin] also needs %s", strings.Join(missing, ", "))
 	}
-	at := ck.at(&a.Listen)
-	if !ck.has(&a.Cert) && !ck.has(&a.Key) && a.Listen.Network == "tcp" {
-		ck.add(at, "", "listen: %s is not a loopback address, so [admin] needs cert and key", a.Listen)
-	}
-	switch {
-	case a.Listen.Network != "tcp":
-	case !ck.has(&a.Token):
-		ck.add(at, "", "listen: %s is not a loopback address, so [admin] needs a token", a.Listen)
-	case !a.Token.IsZero() && len(a.Token.value) < minToken:
-		ck.add(ck.at(&a.Token), "", "token: it has less than %d characters, and %s is not a loopback address",
-			minToken, a.Listen)
+	if !a.Token.IsZero() && len(a.Token.value) < minToken {
+		ck.add(ck.at(&a.Token), "", "token: beyond loopback it needs at least %d characters", minToken)
 	}
 }
 

@@ -1,14 +1,14 @@
 package conf
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // listener7 checks one [[l7]].
 func (ck *checker) listener7(l *L7) {
 	if !ck.has(&l.Listen) && l.Name != "" && !ck.handedOver(l.Name) {
 		ck.add(ck.at(l), "", "[[l7]] %q has no listen, and no [[l4.route]] hands connections over to it", l.Name)
-	}
-	if l.TLS == nil && ck.has(&l.Redirect) {
-		ck.add(ck.at(&l.Redirect), "", "redirect: without [l7.tls] there is no https to redirect to")
 	}
 	order(ck, &l.MaxURI, &l.MaxHeaderBytes, Size.String, "max_uri", "max_header_bytes", l)
 	seen := first{}
@@ -44,7 +44,7 @@ func (ck *checker) l7Route(r *L7Route, seen first) {
 			id := host + " " + method + " " + samePath(r.Path)
 			at := ck.at(&r.Path, r)
 			if before, ok := seen[id]; ok {
-				ck.add(at, "", "this route is never reached: the one on line %d matches the same%s",
+				ck.add(at, "", "this route is never reached: the one on line %d matches the same requests%s",
 					ck.src.line(before.pos), described(host, method))
 				return
 			}
@@ -62,12 +62,7 @@ func (ck *checker) failed(field any, values []string) bool {
 	if !ck.has(field) {
 		return false
 	}
-	for _, v := range values {
-		if v == "" {
-			return true
-		}
-	}
-	return len(values) == 0
+	return len(values) == 0 || slices.Contains(values, "")
 }
 
 // orAny gives a list that was left out its one meaning.
@@ -100,13 +95,10 @@ func samePath(p string) string {
 func described(host, method string) string {
 	s := ""
 	if host != "" {
-		s += " host " + host
+		s += " for host " + host
 	}
 	if method != "" {
-		s += " method " + method
-	}
-	if s == "" {
-		return " requests"
+		s += " with method " + method
 	}
 	return s
 }

@@ -10,16 +10,14 @@
 // changed after that and may be shared by any number of goroutines.
 package conf
 
-import (
-	"time"
-)
+import "time"
 
 // Size is a number of bytes.
 type Size int64
 
 // Config is one configuration file, checked and complete.
 type Config struct {
-	File      string // absolute path, "" when built from memory
+	File      string // absolute path; "" where Parse read it from memory
 	Process   Process
 	Admin     Admin
 	Log       Log
@@ -151,7 +149,7 @@ type L7 struct {
 	Name              string
 	Listen            []Addr // may be empty: hand-over only
 	TLS               *TLS   // nil: plain
-	Redirect          []Addr
+	Redirect          []Addr // redirect of [l7.tls]
 	Routes            []L7Route
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int
@@ -170,7 +168,7 @@ type L7 struct {
 	HideHeaders       []string // response fields not sent on, "Server" and the like
 }
 
-// TLS is [l7.tls].
+// TLS is [l7.tls] but for its redirect.
 type TLS struct {
 	Certs      []Cert
 	MinVersion string // 1.2, 1.3

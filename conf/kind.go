@@ -42,16 +42,12 @@ func word(typ, plural string, parse func(s string) (string, error)) kind[string]
 }
 
 // notA is the fault of a value that has the wrong TOML type for a kind that is
-// written as a string. A number or bare word only misses its quotes.
-func notA(typ string, n *node) error {
-	f := bad("expected a string (%s), got %s", typ, n.form)
-	switch n.form {
-	case formInteger, formFloat, formBool, formTime:
-		if typ != "duration" {
-			f.meant(n.text)
-		}
+// written as a string.
+func notA(typ string, n *node) *fault {
+	if typ == "string" {
+		return bad("expected a string, got %s", n.form)
 	}
-	return f
+	return bad("expected a string (%s), got %s", typ, n.form)
 }
 
 func asIs(s string) any { return s }
@@ -111,8 +107,8 @@ func port() kind[uint16] {
 	}
 }
 
-// flag is a boolean.
-func flag() kind[bool] {
+// boolean is true or false.
+func boolean() kind[bool] {
 	return kind[bool]{
 		typ: "boolean", limits: "true, false",
 		parse: func(_ *binder, n *node) (bool, error) {
@@ -185,12 +181,19 @@ func size(lo, hi Size) kind[Size] {
 
 // choice is one of a few words.
 func choice(words ...string) kind[string] {
-	k := word("string", "strings", func(s string) (string, error) {
-		if slices.Contains(words, s) {
-			return s, nil
+	k := word("string", "strings", nil)
+	k.parse = func(_ *binder, n *node) (string, error) {
+		known := slices.Contains(words, n.text)
+		switch {
+		case n.form != formString && known: // as min_version = 1.3
+			return "", notA(k.typ, n).meant(n.text)
+		case n.form != formString:
+			return "", notA(k.typ, n)
+		case !known:
+			return "", bad("%q is not one of %s", n.text, strings.Join(words, ", ")).meant(near(n.text, words))
 		}
-		return "", bad("%q is not one of %s", s, strings.Join(words, ", ")).meant(near(s, words))
-	})
+		return n.text, nil
+	}
 	k.limits = strings.Join(words, ", ")
 	return k
 }

@@ -13,7 +13,7 @@ const maxUnixPath = 107
 
 // listenAddr is where a TCP listener binds: ":80", "127.0.0.1:80", "[::1]:80".
 func listenAddr() kind[Addr] {
-	return addrKind("address", "addresses", func(b *binder, s string) (Addr, error) {
+	return addrKind(":", func(_ *binder, s string) (Addr, error) {
 		if strings.HasPrefix(s, "unix:") {
 			return Addr{}, bad("cannot listen on %q: expected an IP address and a port", s)
 		}
@@ -23,7 +23,7 @@ func listenAddr() kind[Addr] {
 
 // adminAddr is listenAddr or unix:PATH.
 func adminAddr() kind[Addr] {
-	return addrKind("address", "addresses", func(b *binder, s string) (Addr, error) {
+	return addrKind("127.0.0.1:", func(b *binder, s string) (Addr, error) {
 		if p, ok := strings.CutPrefix(s, "unix:"); ok {
 			return b.unix(p)
 		}
@@ -34,7 +34,7 @@ func adminAddr() kind[Addr] {
 // serverAddr is where a server is: "host:port" with a DNS name or an IP
 // address, or unix:PATH.
 func serverAddr() kind[Addr] {
-	return addrKind("address", "addresses", func(b *binder, s string) (Addr, error) {
+	return addrKind("127.0.0.1:", func(b *binder, s string) (Addr, error) {
 		if p, ok := strings.CutPrefix(s, "unix:"); ok {
 			return b.unix(p)
 		}
@@ -45,7 +45,7 @@ func serverAddr() kind[Addr] {
 // resolverAddr is where a DNS server is: "IP:port", or an IP address alone for
 // port 53.
 func resolverAddr() kind[Addr] {
-	return addrKind("address", "addresses", func(_ *binder, s string) (Addr, error) {
+	return addrKind("", func(_ *binder, s string) (Addr, error) {
 		if ip, err := netip.ParseAddr(s); err == nil {
 			return Addr{Network: "tcp", Host: ip.Unmap().String(), Port: 53}, nil
 		}
@@ -60,17 +60,20 @@ func resolverAddr() kind[Addr] {
 	})
 }
 
-func addrKind(typ, plural string, parse func(*binder, string) (Addr, error)) kind[Addr] {
+// addrKind is an address in a string. Where a port alone is found, host is what
+// was most likely meant before it; "" is no guess.
+func addrKind(host string, parse func(*binder, string) (Addr, error)) kind[Addr] {
 	return kind[Addr]{
-		typ: typ, plural: plural,
+		typ: "address", plural: "addresses",
 		parse: func(b *binder, n *node) (Addr, error) {
-			if n.form == formInteger {
-				return Addr{}, bad("expected a string (address), got an integer").meant(":" + n.text)
+			if n.form == formString {
+				return parse(b, n.text)
 			}
-			if n.form != formString {
-				return Addr{}, notA(typ, n)
+			f := notA("address", n)
+			if n.form == formInteger && host != "" {
+				f = f.meant(host + n.text)
 			}
-			return parse(b, n.text)
+			return Addr{}, f
 		},
 		show: func(a Addr) any { return a.String() },
 	}
@@ -169,7 +172,7 @@ func splitAddr(s string) (host string, port uint16, err error) {
 			return "", 0, bad("address %q has no port: expected \"[%s]:port\"", s, s)
 		}
 		if n, err := strconv.ParseUint(s, 10, 16); err == nil && n > 0 {
-			f.meant(":" + s)
+			f = f.meant(":" + s)
 		} else if !strings.Contains(s, ":") && s != "" {
 			f = bad("address %q has no port: expected \"%s:port\"", s, s)
 		}

@@ -25,7 +25,7 @@ func hostPattern() kind[string] {
 			}
 			return ip.String(), nil
 		}
-		return namePattern(s)
+		return namePattern(s, "leave the key out to match every host")
 	})
 }
 
@@ -35,13 +35,14 @@ func sniPattern() kind[string] {
 		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 			return "", bad("%q is an IP address: TLS clients send none as a server name", s)
 		}
-		return namePattern(s)
+		return namePattern(s, "the pool of the [[l4]] itself gets what no route matches")
 	})
 }
 
-func namePattern(s string) (string, error) {
+// namePattern reads a DNS name or "*.name"; forAny says how to match any name.
+func namePattern(s, forAny string) (string, error) {
 	if s == "*" {
-		return "", bad("\"*\" is not a name; leave the key out to match every name")
+		return "", bad("\"*\" is not a name; %s", forAny)
 	}
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.ContainsAny(s, "/[]") {
 		return "", bad("%q has a port: expected a name alone", s).meant(s[:i])
@@ -155,9 +156,9 @@ func checkPath(s string) error {
 	}
 	p, exact := strings.CutPrefix(s, "=")
 	if !strings.HasPrefix(p, "/") {
-		f := bad("path %q must start with \"/\", \"=/\" or \"~\"", s)
+		f := bad("%q must start with \"/\", \"=/\" or \"~\"", s)
 		if p != "" && !exact {
-			f.meant("/" + p)
+			f = f.meant("/" + p)
 		}
 		return f
 	}
@@ -165,11 +166,11 @@ func checkPath(s string) error {
 		return err
 	}
 	if i := strings.IndexAny(p, "?#\\"); i >= 0 {
-		return bad("path %q holds %q, which no path has", s, p[i])
+		return bad("%q holds %q, which no path has", s, p[i])
 	}
 	segments := strings.Split(p[1:], "/")
 	if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
-		return bad("path %q has a dot segment; requests with one are refused", s)
+		return bad("%q has a dot segment; requests with one are refused", s)
 	}
 	if exact {
 		return nil
@@ -186,9 +187,9 @@ func checkVariables(s string, segments []string) error {
 		switch {
 		case !strings.ContainsAny(segment, "{}"):
 		case !variable.MatchString(segment):
-			return bad("path %q: %q is not a variable; one is a whole segment such as {id}", s, segment)
+			return bad("%q: %q is not a variable; one is a whole segment such as {id}", s, segment)
 		case seen[segment]:
-			return bad("path %q has the variable %s twice", s, segment)
+			return bad("%q has the variable %s twice", s, segment)
 		}
 		seen[segment] = strings.HasPrefix(segment, "{")
 	}

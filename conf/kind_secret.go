@@ -81,8 +81,7 @@ func readSmall(p string) (string, error) {
 // cause strips the operation and the path from a file error, which the message
 // around it has already.
 func cause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}
 	return err

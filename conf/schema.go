@@ -111,23 +111,23 @@ func sub[T, S any](field func(*T) *S, t table[S]) value[T] {
 	}
 }
 
-// maybe is a table whose presence means something: the field is nil without it.
-func maybe[T, S any](field func(*T) **S, t table[S]) value[T] {
+// part is a table whose presence means something, and whose keys fill the same
+// T: begin is called before they are bound.
+func part[T any](present func(*T) bool, begin func(*T), t table[T]) value[T] {
 	return value[T]{
 		typ: "table",
 		bind: func(b *binder, dst *T, name string, n *node) {
-			p := field(dst)
-			*p = new(S)
-			t.absent(b, *p)
+			begin(dst)
+			t.absent(b, dst)
 			if b.want(n, formTable, name) {
-				t.bind(b, *p, n)
+				t.bind(b, dst, n)
 			}
 		},
 		show: func(src *T) any {
-			if s := *field(src); s != nil {
-				return t.show(s)
+			if !present(src) {
+				return nil
 			}
-			return nil
+			return t.show(src)
 		},
 		sub: t.info,
 	}
@@ -145,7 +145,10 @@ func list[T, S any](field func(*T) *[]S, t table[S], short string) value[T] {
 		bind: func(b *binder, dst *T, name string, n *node) {
 			p := field(dst)
 			b.mark(p, n)
-			if n.form == formTable && n.origin == byHeader {
+			if n.form == formTable && n.origin != byValue {
+				if n.twin {
+					return // that it is there a second time is what is wrong with it
+				}
 				b.add(n.at, "[["+name+"]]", "%s: expected an array of tables", name)
 				return
 			}
@@ -196,6 +199,7 @@ func named[T, S any](field func(*T) *[]S, id func(*S) *string, t table[S]) value
 				if err := checkName(e.name); err != nil {
 					b.fault(e.at, name, err)
 				}
+				b.name = e.name
 				if b.want(e.value, formTable, name+"."+e.name) {
 					t.bind(b, s, e.value)
 				}
@@ -203,6 +207,7 @@ func named[T, S any](field func(*T) *[]S, id func(*S) *string, t table[S]) value
 					t.bindTwin(b, twin)
 				}
 			}
+			b.name = ""
 		},
 		show: func(src *T) any {
 			all := object{}

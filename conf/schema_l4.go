@@ -8,10 +8,11 @@ const year = 365 * day
 func l4Table() table[L4] {
 	return table[L4]{
 		head: "[[l4]]",
-		doc: "A TCP listener: bytes pass through untouched. With routes, the server name in the client's TLS hello decides\n" +
-			"where a connection goes, and the TLS is still the server's own, unless a route hands it to an `[[l7]]`.\n\n" +
-			"A connection that starts a TLS hello and does not finish it within `sniff_timeout` and `sniff_max` is closed,\n" +
-			"and never sent to `pool`.",
+		doc: "A TCP listener: bytes pass through untouched. With routes, the server name in the client's TLS hello\n" +
+			"decides where a connection goes, and the TLS is still the server's own, unless a route hands it to\n" +
+			"an `[[l7]]`.\n\n" +
+			"A connection that starts a TLS hello and does not finish it within `sniff_timeout` and `sniff_max`\n" +
+			"is closed, and never sent to `pool`.",
 		example: `
 [pool.db]
 servers = ["10.0.0.1:5432"]
@@ -96,8 +97,8 @@ func l4TimeKeys() []key[L4] {
 		{
 			name: "server_first_wait", def: `"0s"`,
 			value: one(func(l *L4) *time.Duration { return &l.ServerFirstWait }, duration(0, time.Minute)),
-			doc: "For protocols in which the server speaks first: a client that is silent for this long goes to `pool`. " +
-				"0s: it is closed after `sniff_timeout`.",
+			doc: "For protocols in which the server speaks first: a client that is silent for this long goes " +
+				"to `pool`. 0s: it is closed after `sniff_timeout`.",
 		},
 		{
 			name: "idle_timeout", def: `"1h"`,
@@ -120,8 +121,8 @@ func l4TimeKeys() []key[L4] {
 func l4RouteTable() table[L4Route] {
 	return table[L4Route]{
 		head: "[[l4.route]]",
-		doc: "Where connections with certain server names go: exactly one of `pool` and `l7`. An exact name comes before a\n" +
-			"wildcard, and a longer wildcard before a shorter one.",
+		doc: "Where connections with certain server names go: exactly one of `pool` and `l7`. An exact name comes\n" +
+			"before a wildcard, and a longer wildcard before a shorter one.",
 		example: `
 [pool.db]
 servers = ["10.0.0.1:5432"]

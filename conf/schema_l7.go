@@ -8,8 +8,8 @@ func l7Table() table[L7] {
 	keys = append(keys, l7FieldKeys()...)
 	return table[L7]{
 		head: "[[l7]]",
-		doc: "An HTTP listener. A request that no route matches is answered with 404. With `[l7.tls]` every connection is TLS,\n" +
-			"its own ones and those that an `[[l4]]` hands over; without it all are plain.",
+		doc: "An HTTP listener. A request that no route matches is answered with 404. With `[l7.tls]` every\n" +
+			"connection is TLS, its own ones and those that an `[[l4]]` hands over; without it all are plain.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080"]
@@ -17,7 +17,6 @@ servers = ["10.0.0.1:8080"]
 [[l7]]
 name = "web"
 listen = ["0.0.0.0:443"]
-redirect = ["0.0.0.0:80"]
 max_conns = 100_000
 max_conns_per_source = 200
 header_timeout = "5s"
@@ -59,13 +58,8 @@ func l7Keys() []key[L7] {
 		},
 		{
 			name: "tls", none: "plain HTTP",
-			value: maybe(func(l *L7) **TLS { return &l.TLS }, tlsTable()),
+			value: part(func(l *L7) bool { return l.TLS != nil }, func(l *L7) { l.TLS = new(TLS) }, tlsTable()),
 			doc:   "Terminates TLS.",
-		},
-		{
-			name: "redirect", none: "no redirect",
-			value: some(func(l *L7) *[]Addr { return &l.Redirect }, listenAddr()),
-			doc:   "Further addresses, where plain HTTP is sent to https. Needs `[l7.tls]`.",
 		},
 		{
 			name: "route", required: true,
@@ -106,7 +100,8 @@ func l7LimitKeys() []key[L7] {
 		{
 			name: "body_min_rate", def: `"1KiB"`, unit: "per second",
 			value: one(func(l *L7) *Size { return &l.BodyMinRate }, size(0, 1<<30)),
-			doc:   "The least a client must send of a request body, or take of a response, after the grace. 0B: anything goes.",
+			doc: "The least a client must send of a request body, or take of a response, after the grace. 0B: " +
+				"anything goes.",
 		},
 		{
 			name: "max_header_bytes", def: `"32KiB"`,
@@ -147,12 +142,12 @@ func l7FieldKeys() []key[L7] {
 		},
 		{
 			name: "forwarded", def: "false",
-			value: one(func(l *L7) *bool { return &l.Forwarded }, flag()),
+			value: one(func(l *L7) *bool { return &l.Forwarded }, boolean()),
 			doc:   "Also send the Forwarded field (RFC 7239).",
 		},
 		{
 			name: "via", def: "false",
-			value: one(func(l *L7) *bool { return &l.Via }, flag()),
+			value: one(func(l *L7) *bool { return &l.Via }, boolean()),
 			doc:   "Send the Via field (RFC 9110 section 7.6.3) both ways.",
 		},
 		{
@@ -163,8 +158,8 @@ func l7FieldKeys() []key[L7] {
 	}
 }
 
-func tlsTable() table[TLS] {
-	return table[TLS]{
+func tlsTable() table[L7] {
+	return table[L7]{
 		head: "[l7.tls]",
 		doc:  "Terminates TLS. The client's server name chooses the certificate; the first one serves the rest.",
 		example: `
@@ -181,20 +176,26 @@ certs = [
   { cert = "api.pem", key = "api.key" },
 ]
 min_version = "1.3"
+redirect = [":80"]
 
 [[l7.route]]
 pool = "app"
 `,
-		keys: []key[TLS]{
+		keys: []key[L7]{
 			{
 				name: "certs", required: true,
-				value: list(func(t *TLS) *[]Cert { return &t.Certs }, certTable(), ""),
+				value: list(func(l *L7) *[]Cert { return &l.TLS.Certs }, certTable(), ""),
 				doc:   "Certificates with their keys.",
 			},
 			{
 				name: "min_version", def: `"1.2"`,
-				value: one(func(t *TLS) *string { return &t.MinVersion }, choice("1.2", "1.3")),
+				value: one(func(l *L7) *string { return &l.TLS.MinVersion }, choice("1.2", "1.3")),
 				doc:   "The oldest TLS version that is accepted.",
+			},
+			{
+				name: "redirect", none: "no redirect",
+				value: some(func(l *L7) *[]Addr { return &l.Redirect }, listenAddr()),
+				doc:   "Further addresses of the listener, where plain HTTP is sent to https.",
 			},
 		},
 	}
@@ -235,9 +236,9 @@ key = "www.key"
 func l7RouteTable() table[L7Route] {
 	return table[L7Route]{
 		head: "[[l7.route]]",
-		doc: "Where requests go. A route without `host` and `path` matches everything. The order in the file decides last:\n" +
-			"an exact host comes before a wildcard, a wildcard before none; an exact path before the longest prefix, then\n" +
-			"patterns, then regular expressions.",
+		doc: "Where requests go. A route without `host` and `path` matches everything. The order in the file\n" +
+			"decides last: an exact host comes before a wildcard, a wildcard before none; an exact path before\n" +
+			"the longest prefix, then patterns, then regular expressions.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080"]
@@ -287,8 +288,8 @@ func l7RouteKeys() []key[L7Route] {
 		{
 			name: "path", none: "any path",
 			value: one(func(r *L7Route) *string { return &r.Path }, pathPattern()),
-			doc: "A prefix of whole segments, an exact path, a pattern with variables for whole segments, or a regular " +
-				"expression (RE2) that is found anywhere in the path unless it has ^ and $.",
+			doc: "A prefix of whole segments, an exact path, a pattern with variables for whole segments, or a " +
+				"regular expression (RE2) that is found anywhere in the path unless it has ^ and $.",
 		},
 		{
 			name: "method", none: "any method",
@@ -323,8 +324,8 @@ func l7RouteKeys() []key[L7Route] {
 		{
 			name: "on_client_fin", def: `"ignore"`,
 			value: one(func(r *L7Route) *string { return &r.OnClientFin }, choice("ignore", "cancel")),
-			doc: "What a client's end of sending means. `ignore`: it still gets its answer. `cancel`: it is gone, and so " +
-				"is the request.",
+			doc: "What a client's end of sending means. `ignore`: it still gets its answer. `cancel`: it is " +
+				"gone, and so is the request.",
 		},
 		{
 			name: "hide_headers", none: "those of the listener",
@@ -342,9 +343,9 @@ func l7RouteKeys() []key[L7Route] {
 func retryTable() table[Retry] {
 	return table[Retry]{
 		head: "[l7.route.retry]",
-		doc: "A request is sent to a second server once, if the first gave no byte of an answer and the request can be\n" +
-			"repeated: GET, HEAD and OPTIONS without a body. A connection that could not be made sent nothing; trying the\n" +
-			"next server is no retry.",
+		doc: "A request is sent to a second server once, if the first gave no byte of an answer and the request\n" +
+			"can be repeated: GET, HEAD and OPTIONS without a body. A connection that could not be made sent\n" +
+			"nothing; trying the next server is no retry.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080", "10.0.0.2:8080"]

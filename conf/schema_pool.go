@@ -5,8 +5,8 @@ import "time"
 func poolTable() table[Pool] {
 	return table[Pool]{
 		head: "[pool.NAME]",
-		doc: "A named group of servers, for TCP and HTTP alike. A server's health is one state: what a TCP listener learns\n" +
-			"about it counts for HTTP at once, and the other way round.",
+		doc: "A named group of servers, for TCP and HTTP alike. A server's health is one state: what a TCP\n" +
+			"listener learns about it counts for HTTP at once, and the other way round.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080", { addr = "10.0.0.2:8080", weight = 2, max_conns = 500 }]
@@ -34,13 +34,15 @@ max_idle = 256
 				name: "balance", def: `"round_robin"`,
 				value: one(func(p *Pool) *string { return &p.Balance },
 					choice("round_robin", "least_conn", "p2c", "random", "source_hash")),
-				doc: "How a server is chosen: in turn by weight, the one with the fewest connections for its weight, " +
-					"the better of two at random (`p2c`), at random, or always the same one for a client address.",
+				doc: "How a server is chosen: in turn by weight, the one with the fewest connections for its " +
+					"weight, the better of two at random (`p2c`), at random, or always the same one for a client " +
+					"address.",
 			},
 			{
 				name: "connect_timeout", def: `"2s"`,
-				value: one(func(p *Pool) *time.Duration { return &p.ConnectTimeout }, duration(shortest, 5*time.Minute)),
-				doc:   "How long one server may take to accept a connection before the next is tried.",
+				value: one(func(p *Pool) *time.Duration { return &p.ConnectTimeout },
+					duration(shortest, 5*time.Minute)),
+				doc: "How long one server may take to accept a connection before the next is tried.",
 			},
 			{
 				name: "slow_start", def: `"0s"`,
@@ -84,8 +86,8 @@ servers = [
 			{
 				name: "addr", required: true,
 				value: one(func(s *Server) *Addr { return &s.Addr }, serverAddr()),
-				doc: "`host:port` or `unix:PATH`. Each address that a DNS name resolves to is a server " +
-					"with these settings.",
+				doc: "`host:port` or `unix:PATH`. Each address that a DNS name resolves to is a server with these " +
+					"settings.",
 			},
 			{
 				name: "weight", def: "1", unit: "shares",
@@ -95,16 +97,17 @@ servers = [
 			{
 				name: "max_conns", def: "0", unit: "connections",
 				value: one(func(s *Server) *int { return &s.MaxConns }, count(0, 10_000_000)),
-				doc:   "Connections and requests in flight to it at a time; others go to the next server. 0: no limit.",
+				doc: "Connections and requests in flight to it at a time; others go to the next server. 0: no " +
+					"limit.",
 			},
 			{
 				name: "backup", def: "false",
-				value: one(func(s *Server) *bool { return &s.Backup }, flag()),
+				value: one(func(s *Server) *bool { return &s.Backup }, boolean()),
 				doc:   "Used only while no other server is usable.",
 			},
 			{
 				name: "maintenance", def: "false",
-				value: one(func(s *Server) *bool { return &s.Maintenance }, flag()),
+				value: one(func(s *Server) *bool { return &s.Maintenance }, boolean()),
 				doc:   "Kept out of rotation, and not checked.",
 			},
 		},
@@ -115,7 +118,8 @@ servers = [
 func healthTable() table[Health] {
 	return table[Health]{
 		head: "[pool.NAME.health]",
-		doc:  "Active health checks: a connection, or a GET request, at an interval. Without this table there are none.",
+		doc: "Active health checks: a connection, or a GET request, at an interval. Without this table there are\n" +
+			"none.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080"]
@@ -202,8 +206,8 @@ func httpHealthKeys() []key[Health] {
 func ejectionTable() table[Ejection] {
 	return table[Ejection]{
 		head: "[pool.NAME.ejection]",
-		doc: "Passive health: a server that fails live traffic gets none for a while. A refused connection ejects at once,\n" +
-			"connect timeouts after two, resets and 5xx after `failures` in a row.",
+		doc: "Passive health: a server that fails live traffic gets none for a while. A refused connection ejects\n" +
+			"at once, connect timeouts after two, resets and 5xx after `failures` in a row.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]
@@ -218,7 +222,7 @@ max_percent = 34
 		keys: []key[Ejection]{
 			{
 				name: "enabled", def: "true",
-				value: one(func(e *Ejection) *bool { return &e.Enabled }, flag()),
+				value: one(func(e *Ejection) *bool { return &e.Enabled }, boolean()),
 				doc:   "Whether live traffic can eject a server.",
 			},
 			{

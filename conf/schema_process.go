@@ -80,7 +80,8 @@ runtime_dir = "/run/weir"
 			{
 				name: "max_conns", def: "0", unit: "client connections",
 				value: one(func(p *Process) *int { return &p.MaxConns }, count(0, 100_000_000)),
-				doc:   "Client connections over all listeners; more are refused. 0: as many as the file descriptors allow.",
+				doc: "Client connections over all listeners; more are refused. 0: as many as the file descriptors " +
+					"allow.",
 			},
 			{
 				name: "max_conns_per_source", def: "0", unit: "client connections",
@@ -93,7 +94,8 @@ runtime_dir = "/run/weir"
 				doc:   "How long connections may go on after SIGTERM before they are closed.",
 			},
 			{
-				name: "state_dir", none: "the first of `$STATE_DIRECTORY`, /var/lib/weir (root) and `$XDG_STATE_HOME`/weir",
+				name: "state_dir", none: "the first of `$STATE_DIRECTORY`, " +
+					"/var/lib/weir (root) and `$XDG_STATE_HOME`/weir",
 				value: one(func(p *Process) *string { return &p.StateDir }, dir()),
 				doc:   "Where the admin token is kept. Made when it is missing.",
 			},
@@ -171,8 +173,8 @@ format = "json"
 func accessLogTable() table[AccessLog] {
 	return table[AccessLog]{
 		head: "[access_log]",
-		doc: "One record per L4 session and per HTTP exchange. Writing never holds traffic up: when the disk is slower than\n" +
-			"the traffic, records are dropped and counted. SIGUSR1 reopens the file.",
+		doc: "One record per L4 session and per HTTP exchange. Writing never holds traffic up: when the disk is\n" +
+			"slower than the traffic, records are dropped and counted. SIGUSR1 reopens the file.",
 		example: `
 [access_log]
 path = "/var/log/weir/access.log"
@@ -204,7 +206,7 @@ query = true
 			},
 			{
 				name: "query", def: "false",
-				value: one(func(a *AccessLog) *bool { return &a.Query }, flag()),
+				value: one(func(a *AccessLog) *bool { return &a.Query }, boolean()),
 				doc:   "Whether query strings are kept. They often hold personal data.",
 			},
 		},
@@ -214,8 +216,8 @@ query = true
 func dnsTable() table[DNS] {
 	return table[DNS]{
 		head: "[dns]",
-		doc: "How names of servers are resolved. /etc/hosts comes first. Names are resolved again when their TTL is over;\n" +
-			"if that fails, the last good addresses stay.",
+		doc: "How names of servers are resolved. /etc/hosts comes first. Names are resolved again when their TTL\n" +
+			"is over; if that fails, the last good addresses stay.",
 		example: `
 [dns]
 servers = ["10.0.0.53", "10.0.1.53:5353"]

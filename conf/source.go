@@ -67,10 +67,8 @@ func (s *source) problem(sp span, message, suggestion string) Problem {
 	sp.pos = max(0, min(sp.pos, len(s.text)))
 	n := s.line(sp.pos)
 	line := s.lineSpan(n)
-	sp.pos = min(sp.pos, line.end)
-	sp.end = max(sp.pos, min(sp.end, line.end))
-
-	col := utf8.RuneCount(s.text[line.pos:sp.pos])
+	pos, col := s.column(line, sp.pos)
+	sp = span{pos, max(pos, min(sp.end, line.end))}
 	width := max(1, utf8.RuneCount(s.text[sp.pos:sp.end]))
 	quote, caret := s.quote(line, col)
 	return Problem{
@@ -78,6 +76,21 @@ func (s *source) problem(sp span, message, suggestion string) Problem {
 		Message: message, Suggestion: suggestion,
 		Source: quote, caret: caret,
 	}
+}
+
+// column returns where the rune that holds the byte at pos starts, and how many
+// runes of the line are before it. Behind the line it is the line's end.
+func (s *source) column(line span, pos int) (start, runes int) {
+	i := line.pos
+	for i < line.end {
+		_, size := utf8.DecodeRune(s.text[i:line.end])
+		if i+size > pos {
+			break
+		}
+		i += size
+		runes++
+	}
+	return i, runes
 }
 
 // quote returns the text of a line with secrets masked and unprintable

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -27,7 +28,7 @@ func decode(rep *report) (*node, bool) {
 	d := &decoder{rep: rep, root: newTable(span{}, byHeader)}
 	d.table = d.root
 	// The capacity is clipped because the parser computes places from it.
-	d.parser.Reset(text[:len(text):len(text)])
+	d.parser.Reset(slices.Clip(text))
 	for d.parser.NextExpression() {
 		switch n := d.parser.Expression(); n.Kind {
 		case unstable.KeyValue:
@@ -53,7 +54,27 @@ func (d *decoder) syntax(err error) {
 		return
 	}
 	at := rangeSpan(d.parser.Range(perr.Highlight))
-	d.rep.add(at, unquoted(d.rep.src, at.pos), "cannot parse TOML: %s", perr.Message)
+	message, suggestion := perr.Message, ""
+	for _, r := range reworded {
+		if strings.HasPrefix(message, r.begins) {
+			message = r.message
+		}
+	}
+	if strings.HasPrefix(message, "strings must be quoted") || strings.HasPrefix(message, "unexpected character") {
+		suggestion = unquoted(d.rep.src, at.pos)
+	}
+	d.rep.add(at, suggestion, "cannot parse TOML: %s", message)
+}
+
+// reworded says what is wrong where the parser says what it saw.
+var reworded = []struct{ begins, message string }{
+	{"unexpected character U+000A at start of value", "the value is missing"},
+	{"unexpected character U+000D at start of value", "the value is missing"},
+	{"expected value, not end of input", "the value is missing"},
+	{"basic strings cannot have new lines", "the string is not closed on its line"},
+	{"literal strings cannot have new lines", "the string is not closed on its line"},
+	{"unterminated", "the string is not closed"},
+	{"expected newline but got", "expected the end of the line"},
 }
 
 // bareWord finds a value that was written without quotes.

@@ -12,8 +12,15 @@ var sizeUnits = []struct {
 	name  string
 	bytes Size
 }{
-	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
-	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1},
+	{"TiB", 1 << 40},
+	{"GiB", 1 << 30},
+	{"MiB", 1 << 20},
+	{"KiB", 1 << 10},
+	{"TB", 1e12},
+	{"GB", 1e9},
+	{"MB", 1e6},
+	{"KB", 1e3},
+	{"B", 1},
 }
 
 // String gives the shortest exact form: "64KiB", "10MB", "1500B".
@@ -70,10 +77,10 @@ func withUnit(number, unit string) string {
 
 // parseDuration reads what time.ParseDuration reads, without a sign.
 func parseDuration(s string) (time.Duration, error) {
+	const expected = `expected a number and a unit, as in "500ms", "2s" or "1m30s"`
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || strings.HasPrefix(s, "+") {
-		return 0, bad("cannot parse duration %q: expected a number and a unit, as in \"500ms\", \"2s\" or \"1m30s\"", s).
-			meant(durationMeant(s))
+		return 0, bad("cannot parse duration %q: %s", s, expected).meant(durationMeant(s))
 	}
 	return d, nil
 }
