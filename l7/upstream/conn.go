@@ -41,7 +41,6 @@ type Conn struct {
 	idleUntil   time.Time // while it is idle
 
 	timeouts Timeouts
-	check    func() bool // of OnSilence
 	limits   limits
 
 	// What both sides need to know.
@@ -84,7 +83,7 @@ type readSide struct {
 func (c *Conn) lend(n *counters, tg *target, reused bool) {
 	c.name, c.counters, c.reused = tg.name, n, reused
 	c.maxIdle, c.idleTimeout = tg.maxIdle, tg.idleTimeout
-	c.timeouts, c.check = Timeouts{}, nil
+	c.timeouts = Timeouts{}
 	c.limits.begin()
 	c.sent.Store(false)
 	c.answered.Store(false)

@@ -313,6 +313,12 @@ func TestStalledWrite(t *testing.T) {
 	if e := asError(t, err); !e.Timeout || e.Stage != StageWrite || !e.Sent || e.Side != message.Upstream {
 		t.Errorf("got %+v", e)
 	}
+	// An early answer is worth a look, but not for ever.
+	c.SetTimeouts(Timeouts{Head: short})
+	_, _, err = receive(c)
+	if e := asError(t, err); !e.Timeout || e.Stage != StageHead {
+		t.Errorf("got %+v", e)
+	}
 }
 
 // A deadline that passed while the connection was idle harms nobody.
@@ -460,102 +466,49 @@ func TestAbort(t *testing.T) {
 	quiet := serve(t, func(net.Conn, *bufio.Reader) { <-release })
 	tr := newTransport(t)
 	fds := countFDs(t)
-	g := func(b *fake, stage Stage, wait func(c *Conn) error) {
+	g := func(b *fake, stage Stage, before, wait func(c *Conn) error) {
 		t.Helper()
 		for range 20 {
 			c := mustGet(t, tr, b.target(), false)
+			if err := before(c); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
 			go func() {
-				time.Sleep(time.Millisecond)
+				defer close(done)
+				time.Sleep(time.Millisecond) // not needed, but it makes the wait likely
 				c.Abort()
 				c.Abort()
 			}()
-			err := wait(c)
-			e := asError(t, err)
-			if e.Side != message.Client || e.Stage != stage || !errors.Is(err, ErrAborted) ||
+			e := asError(t, wait(c))
+			if e.Side != message.Client || e.Stage != stage || !errors.Is(e, ErrAborted) ||
 				e.Retryable() || e.Unsent() {
 				t.Errorf("got %+v", e)
 			}
-			eventually(t, "the second Abort", func() bool { return c.aborted.Load() })
-			time.Sleep(time.Millisecond)
+			<-done
 			c.Release()
 		}
 	}
-	g(quiet, StageHead, func(c *Conn) error { _, _, err := fetch(c); return err })
-	g(f, StageBody, func(c *Conn) error { _, _, err := fetch(c); return err })
-	g(quiet, StageWrite, func(c *Conn) error { return sendPost(c, make([]byte, 32<<20)) })
+	receiveAll := func(c *Conn) error { _, _, err := receive(c); return err }
+	readBody := func(c *Conn) error { _, err := c.ReadBody(); return err }
+	g(quiet, StageHead, sendGet, receiveAll)
+	g(f, StageBody, func(c *Conn) error {
+		var resp message.Response
+		err := errors.Join(sendGet(c), c.ReadHead(&resp, []byte("GET")))
+		for got := 0; got < len("hello") && err == nil; {
+			var p []byte
+			p, err = c.ReadBody()
+			got += len(p)
+		}
+		return err
+	}, readBody)
+	g(quiet, StageWrite, func(*Conn) error { return nil },
+		func(c *Conn) error { return sendPost(c, make([]byte, 32<<20)) })
 	if s := tr.Stats("g"); s.Idle != 0 || s.InUse != 0 {
 		t.Errorf("got %+v", s)
 	}
 	if n := countFDs(t); n > fds+60+10 { // the backend's ends are still open
 		t.Errorf("%d descriptors, %d at the start", n, fds)
-	}
-}
-
-// Row 22: the reader looks after the client while the backend is silent.
-func TestOnSilence(t *testing.T) {
-	f := serve(t, func(c net.Conn, _ *bufio.Reader) { silent(c) })
-	tr := newTransport(t)
-	c := mustGet(t, tr, f.target(), false)
-	checks := 0
-	c.OnSilence(func() bool {
-		checks++
-		return checks < 3
-	})
-	start := time.Now()
-	_, _, err := fetch(c)
-	if e := asError(t, err); e.Side != message.Client || e.Timeout || checks != 3 {
-		t.Errorf("after %d checks got %+v", checks, e)
-	}
-	if d := time.Since(start); d < firstSilence+2*moreSilence {
-		t.Errorf("three checks within %v", d)
-	}
-	c.Release()
-
-	// The limits hold beside the checks.
-	c = mustGet(t, tr, f.target(), false)
-	c.SetTimeouts(Timeouts{Head: lastSilence + short})
-	checks = 0
-	c.OnSilence(func() bool { checks++; return true })
-	_, _, err = fetch(c)
-	if e := asError(t, err); !e.Timeout || e.Side != message.Upstream || checks == 0 {
-		t.Errorf("after %d checks got %+v", checks, e)
-	}
-	c.Release()
-}
-
-// A check that finds the client there leaves the exchange alone, and the
-// connection's next one knows nothing of it.
-func TestOnSilenceOfSlowBackend(t *testing.T) {
-	pause := 3 * lastSilence
-	f := serve(t, func(c net.Conn, r *bufio.Reader) {
-		for {
-			if req, _ := readRequest(r); req == nil {
-				return
-			}
-			time.Sleep(pause)
-			if _, err := io.WriteString(c, okResponse); err != nil {
-				return
-			}
-		}
-	})
-	tr := newTransport(t)
-	checks := 0
-	for i := range 2 {
-		c := mustGet(t, tr, f.target(), false)
-		if i == 0 {
-			c.OnSilence(func() bool { checks++; return true })
-		}
-		before := checks
-		if _, body, err := fetch(c); string(body) != "ok" || err != nil {
-			t.Errorf("got %q %v", body, err)
-		}
-		if (checks > before) != (i == 0) {
-			t.Errorf("exchange %d: %d checks", i, checks-before)
-		}
-		c.Release()
-	}
-	if n := tr.Stats("g").Dials; n != 1 {
-		t.Errorf("%d dials", n)
 	}
 }
 

@@ -326,14 +326,12 @@ func silentServer(c net.Conn, _ *bufio.Reader) {
 func exchanger(t testing.TB, tr *Transport, tg *target) func() {
 	var resp message.Response
 	method := []byte("GET")
-	check := func() bool { return true }
 	return func() {
 		c, err := tr.get(tg, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.SetTimeouts(Timeouts{Head: time.Minute, Body: time.Minute})
-		c.OnSilence(check)
 		if err = sendGet(c); err != nil {
 			t.Fatal(err)
 		}

@@ -215,7 +215,7 @@ func (c *Conn) fill(b []byte) error {
 			r.full = r.w == len(b)
 			return nil
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && c.goOn() {
+		if errors.Is(err, os.ErrDeadlineExceeded) && !c.isExpired() {
 			continue
 		}
 		return err

@@ -127,6 +127,9 @@ func (c *Conn) send(before, p, after []byte) error {
 		}
 	}
 	if err != nil {
+		// The backend may have answered early; but it has the time of a head for
+		// that, and not for ever.
+		c.ExpectHead()
 		return c.fail(StageWrite, err)
 	}
 	return nil
@@ -134,8 +137,8 @@ func (c *Conn) send(before, p, after []byte) error {
 
 func (c *Conn) writeVec() error {
 	w := &c.write
-	if w.until.move(c.timeouts.Body) {
-		_ = c.nc.SetWriteDeadline(w.until.at) // a closed socket says so to the write
+	if at, set := w.until.move(c.timeouts.Body); set {
+		_ = c.nc.SetWriteDeadline(at) // a closed socket says so to the write
 	}
 	var n int64
 	var err error
