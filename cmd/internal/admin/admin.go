@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/http"
 	"time"
+
 	"weir/conf"
 	"weir/pool/backend"
 	"weir/pool/metric"

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"weir/conf"
 	"weir/pool/backend"
 	"weir/pool/metric"

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"time"
+
 	"weir/conf"
 	"weir/pool/backend"
 )

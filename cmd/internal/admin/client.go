@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+
 	"weir/conf"
 )
 

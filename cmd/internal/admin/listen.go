@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"weir/conf"
 
 	"golang.org/x/sys/unix"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
 	"weir/conf"
 )
 

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"weir/conf"
 
 	"go.uber.org/goleak"
