@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -58,9 +59,9 @@ func TestAllocations(t *testing.T) {
 	for name, in := range map[string]string{
 		"a get":          get,
 		"a large head":   "GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 3000) + "\r\n\r\n",
-		"a length body":  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000),
-		"a chunked body": "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n",
-		"an expectation": "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+		"a length body":  post + "Content-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000),
+		"a chunked body": post + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+		"an expectation": post + "Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
 	} {
 		for _, framing := range []message.Framing{message.Length, message.Chunked} {
 			c := NewConn(&script{in: []byte(in)}, nil)

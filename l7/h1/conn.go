@@ -19,6 +19,7 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
 	"weir/l7/message"
 )
 

@@ -11,10 +11,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
 	"weir/l7/message"
 )
 
-const get = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+const (
+	get  = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+	post = "POST /p HTTP/1.1\r\nHost: h\r\n" // the rest of the head follows
+)
 
 // talk writes in to a served connection in pieces of step octets, then ends its
 // direction, and returns all that comes back.
@@ -90,16 +94,17 @@ func TestTalk(t *testing.T) {
 	f("GET /a HTTP/1.0\r\n\r\n"+get, "[200 /a| close]")
 	f("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"+get, "[200 /a|][200 /a|]")
 	f("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"+get, "[200 /a| close]")
-	f("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"+get, "[200 /p|hello][200 /a|]")
-	f("POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: b\r\n\r\n"+get,
+	f(post+"Content-Length: 5\r\n\r\nhello"+get, "[200 /p|hello][200 /a|]")
+	f(post+"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: b\r\n\r\n"+get,
 		"[200 /p|hello|A=b][200 /a|]")
 
 	// Bodies and heads larger than each of the buffers.
 	for _, n := range []int{1000, 1024, 5000, 16384, 17000, 70000, 200000} {
 		body := strings.Repeat("0123456789", n/10)
-		f(fmt.Sprintf("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", len(body), body)+get+get,
+		f(fmt.Sprintf(post+"Content-Length: %d\r\n\r\n%s", len(body), body)+get+get,
 			"[200 /p|"+body+"][200 /a|][200 /a|]")
-		f(fmt.Sprintf("POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)+get,
+		f(fmt.Sprintf(post+"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+			len(body), body)+get,
 			"[200 /p|"+body+"][200 /a|]")
 		if n < 32000 {
 			f("GET /a HTTP/1.1\r\nHost: h\r\nX: "+body+"\r\n\r\n"+get, "[200 /a|][200 /a|]")
@@ -117,9 +122,9 @@ func TestTalk(t *testing.T) {
 
 	// Cut bodies are an error, not an end (row 5).
 	const cut = "cannot accept request: the body ended early (truncated, status 400)"
-	f("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nhello", "[200 "+cut+" close]")
-	f("POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "[200 "+cut+" close]")
-	f("POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
+	f(post+"Content-Length: 6\r\n\r\nhello", "[200 "+cut+" close]")
+	f(post+"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "[200 "+cut+" close]")
+	f(post+"Transfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
 		"[200 cannot accept request: the data of a chunk is not followed by CRLF (no_chunk_end, status 400) close]")
 }
 
@@ -138,7 +143,7 @@ func TestReadRequestEnds(t *testing.T) {
 }
 
 func TestContinue(t *testing.T) {
-	const head = "POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+	const head = post + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 	client, server := tcpPair(t)
 	done := serve(NewConn(server, nil), echo)
 	io.WriteString(client, head)
@@ -287,7 +292,10 @@ func TestAbort(t *testing.T) {
 	short := func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }
 	f("Content-Length: 1000\r\n", message.Length, "unexpected EOF", short)
 	f("Transfer-Encoding: chunked\r\n", message.Chunked, "unexpected EOF", short)
-	f("Connection: close\r\n", message.Close, "reset", func(err error) bool { return errors.Is(err, syscall.ECONNRESET) })
+	f("Connection: close\r\n", message.Close, "reset", func(err error) bool {
+		return errors.Is(err,
+			syscall.ECONNRESET)
+	})
 }
 
 // TestCloseTwice checks that no end of a connection harms another.

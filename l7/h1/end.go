@@ -3,6 +3,7 @@ package h1
 import (
 	"net"
 	"time"
+
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -29,17 +30,17 @@ type (
 // error that was answered.
 func (c *Conn) CloseGracefully() {
 	if c.released || c.hijacked {
-		c.Close()
+		_ = c.Close()
 		return
 	}
 	err := c.Flush()
 	more := c.in.broken && !c.in.quiet || !c.in.body.Done() || len(c.in.unread()) > 0
 	if err != nil || c.out.broken || !more {
-		c.Close()
+		_ = c.Close()
 		return
 	}
 	c.linger()
-	c.Close()
+	_ = c.Close()
 }
 
 // linger ends our direction and reads until the client ends its own.
@@ -78,7 +79,7 @@ func (c *Conn) raw() net.Conn {
 // that only the end of the connection ends is cut by an RST.
 func (c *Conn) Abort() {
 	if c.released || c.hijacked {
-		c.Close()
+		_ = c.Close()
 		return
 	}
 	if c.out.n > 0 && !c.out.broken && c.nc.SetWriteDeadline(time.Now().Add(abortTime)) == nil {

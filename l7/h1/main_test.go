@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+
 	"weir/l7/message"
 	"weir/pool"
 

@@ -10,12 +10,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
 	"weir/l7/message"
 )
 
 // run serves one end of a pipe in simulated time. play is the client; it returns
 // when the connection has ended. The result is when that was and why.
-func run(t *testing.T, o *Options, handle handler, play func(client net.Conn, c *Conn)) (took time.Duration, ended error) {
+func run(t *testing.T, o *Options, handle handler, play func(client net.Conn, c *Conn)) (took time.Duration,
+	ended error,
+) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
 		client, server := net.Pipe()

@@ -3,6 +3,7 @@ package h1
 import (
 	"io"
 	"time"
+
 	"weir/l7/message"
 	"weir/pool"
 )

@@ -2,6 +2,7 @@ package h1
 
 import (
 	"time"
+
 	"weir/l7/message"
 	"weir/pool"
 )

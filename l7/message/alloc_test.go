@@ -7,7 +7,8 @@ const browser = "GET /assets/app.js?v=20260412 HTTP/1.1\r\n" +
 	"Host: www.example.com\r\n" +
 	"Connection: keep-alive\r\n" +
 	"sec-ch-ua-platform: \"Linux\"\r\n" +
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n" +
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) " +
+	"Chrome/140.0.0.0 Safari/537.36\r\n" +
 	"sec-ch-ua: \"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\"\r\n" +
 	"sec-ch-ua-mobile: ?0\r\n" +
 	"Accept: */*\r\n" +
@@ -19,8 +20,9 @@ const browser = "GET /assets/app.js?v=20260412 HTTP/1.1\r\n" +
 	"Accept-Language: en-GB,en;q=0.9\r\n" +
 	"Cookie: session=0123456789abcdef0123456789abcdef\r\n\r\n"
 
-const answer = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 13 Apr 2026 10:00:00 GMT\r\nContent-Type: text/html; charset=utf-8\r\n" +
-	"Content-Length: 1234\r\nConnection: keep-alive\r\nCache-Control: no-cache\r\nETag: \"abc\"\r\n\r\n"
+const answer = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 13 Apr 2026 10:00:00 GMT\r\n" +
+	"Content-Type: text/html; charset=utf-8\r\nContent-Length: 1234\r\nConnection: keep-alive\r\n" +
+	"Cache-Control: no-cache\r\nETag: \"abc\"\r\n\r\n"
 
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
@@ -35,7 +37,8 @@ func TestAllocations(t *testing.T) {
 	var r Request
 	for _, in := range []string{
 		browser,
-		"GET http://Www.Example.com.:80/%41%2a HTTP/1.1\r\nHost: www.example.com.:80\r\nConnection: a,b,close\r\nA: 1\r\n\r\n",
+		"GET http://Www.Example.com.:80/%41%2a HTTP/1.1\r\nHost: www.example.com.:80\r\n" +
+			"Connection: a,b,close\r\nA: 1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: [2001:DB8::0:1]:80\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 	} {
 		head := []byte(in)

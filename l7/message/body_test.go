@@ -93,8 +93,10 @@ func TestBody(t *testing.T) {
 
 	// Size lines (RFC 9112 section 7.1; CVE-2023-39326, VSV00016 and their kin).
 	for _, line := range []string{
-		"\r\n", "x\r\n", "1x\r\n", "0x1\r\n", "-1\r\n", "+1\r\n", " 1\r\n", "1 \r\n", "1 1\r\n", "1\n", "1\r\r\n", "1\rx", "1;\n", "1;a\nb\r\n",
-		"1;a\x00\r\n", "1;\r1\r\n", "00000000000000001\r\n", "8000000000000000\r\n", "ffffffffffffffff\r\n", "10000000000000000\r\n", ";\r\n", "1,\r\n",
+		"\r\n", "x\r\n", "1x\r\n", "0x1\r\n", "-1\r\n", "+1\r\n", " 1\r\n", "1 \r\n", "1 1\r\n", "1\n", "1\r\r\n",
+		"1\rx", "1;\n", "1;a\nb\r\n",
+		"1;a\x00\r\n", "1;\r1\r\n", "00000000000000001\r\n", "8000000000000000\r\n", "ffffffffffffffff\r\n",
+		"10000000000000000\r\n", ";\r\n", "1,\r\n",
 	} {
 		want := `""+0 client 400 bad_chunk`
 		chunked(line+strings.Repeat(" ", 20), want)

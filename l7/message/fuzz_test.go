@@ -18,7 +18,8 @@ import (
 // the same from it; and the head that is written from the table means the same.
 func FuzzRequest(f *testing.F) {
 	for _, s := range []string{
-		browser, get + "\r\n", post + "Content-Length: 5\r\n\r\nhello", post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		browser, get + "\r\n", post + "Content-Length: 5\r\n\r\nhello", post +
+			"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"GET http://a.b:80/%7e/%2a?q HTTP/1.1\r\nHost: a.b:80\r\nConnection: x, close\r\nX: 1\r\n\r\n",
 		"\r\nOPTIONS * HTTP/1.0\r\nHost: [::1]:1\r\nConnection: keep-alive\r\n\r\n",
 		get + "Connection: Upgrade\r\nUpgrade: websocket\r\nX-A:\tb \r\nx-a: c\r\n\r\n",
@@ -54,7 +55,8 @@ func compareNetHTTP(t *testing.T, r *Request, head []byte) {
 		t.Errorf("net/http reads %s %s %s host %q", theirs.Method, theirs.RequestURI, theirs.Proto, theirs.Host)
 	}
 	if theirs.ContentLength != r.ContentLength || (len(theirs.TransferEncoding) > 0) != (r.Framing == Chunked) {
-		t.Errorf("net/http frames it %d %v, not %d %s", theirs.ContentLength, theirs.TransferEncoding, r.ContentLength, r.Framing)
+		t.Errorf("net/http frames it %d %v, not %d %s", theirs.ContentLength, theirs.TransferEncoding,
+			r.ContentLength, r.Framing)
 	}
 	values := make(map[string][]string)
 	for _, f := range r.Fields {
@@ -86,7 +88,8 @@ func compareFasthttp(t *testing.T, r *Request, head []byte) {
 	}
 	length := theirs.ContentLength()
 	switch {
-	case r.Framing == Chunked && length != -1, r.Framing == Length && int64(length) != r.ContentLength, r.Framing == None && length > 0:
+	case r.Framing == Chunked && length != -1, r.Framing == Length && int64(length) != r.ContentLength,
+		r.Framing == None && length > 0:
 		t.Errorf("fasthttp frames it %d, not %d %s", length, r.ContentLength, r.Framing)
 	}
 }
@@ -113,7 +116,8 @@ func compareForwarded(t *testing.T, r *Request) {
 		}
 		t.Fatalf("%q is not accepted: %d, %v", out, n, err)
 	}
-	if string(again.Path) != string(r.Path) || string(again.Match) != string(r.Match) || string(again.Query) != string(r.Query) ||
+	if string(again.Path) != string(r.Path) || string(again.Match) != string(r.Match) ||
+		string(again.Query) != string(r.Query) ||
 		again.HasQuery != r.HasQuery || again.Framing != r.Framing || again.ContentLength != r.ContentLength {
 		t.Errorf("%q changed the meaning\ngot  %s\nwant %s", out, dump(&again), dump(r))
 	}
@@ -130,8 +134,10 @@ func compareForwarded(t *testing.T, r *Request) {
 // FuzzResponse is FuzzRequest for responses.
 func FuzzResponse(f *testing.F) {
 	for _, s := range []string{
-		answer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 200\r\n\r\n", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
-		"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+		answer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 200\r\n\r\n",
+		"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
 		"HTTP/1.1 304 x\r\nContent-Length: 7\r\nConnection: close, a\r\nA: b\r\n\r\n",
 	} {
 		f.Add([]byte(s), uint8(3), false)
@@ -168,7 +174,8 @@ func FuzzResponse(f *testing.F) {
 		case Chunked, Close:
 		}
 		if theirs.ContentLength != length || (len(theirs.TransferEncoding) > 0) != (r.Framing == Chunked) {
-			t.Errorf("net/http frames it %d %v, not %d %s", theirs.ContentLength, theirs.TransferEncoding, r.ContentLength, r.Framing)
+			t.Errorf("net/http frames it %d %v, not %d %s", theirs.ContentLength, theirs.TransferEncoding,
+				r.ContentLength, r.Framing)
 		}
 	})
 }
@@ -177,7 +184,8 @@ func FuzzResponse(f *testing.F) {
 // same data where it accepts them.
 func FuzzBody(f *testing.F) {
 	for _, s := range []string{
-		"0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\nGET", "5;a=b\r\nhello\r\n00\r\nA: b\r\n\r\n", "1\r\nx\n0\r\n\r\n", "ffffffffffffffff\r\n", "1 ;\r\nx\r\n0\r\n\r\n",
+		"0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\nGET", "5;a=b\r\nhello\r\n00\r\nA: b\r\n\r\n", "1\r\nx\n0\r\n\r\n",
+		"ffffffffffffffff\r\n", "1 ;\r\nx\r\n0\r\n\r\n",
 	} {
 		f.Add([]byte(s), uint8(2))
 	}

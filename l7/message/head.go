@@ -35,30 +35,9 @@ func (h *head) scan(b []byte, lim *Limits, maxStart int, request bool) (int, rea
 			h.at = len(w)
 			break
 		}
-		lf := h.at + i
-		if len(h.ends) == 0 && lf-h.line > maxStart {
-			return 0, targetTooLong
+		if end, r := h.endLine(w, h.at+i, lim, maxStart, request); end || r != ok {
+			return h.at, r
 		}
-		if lf == h.line || w[lf-1] != '\r' {
-			return 0, bareLF
-		}
-		h.at = lf + 1
-		if lf-1 == h.line {
-			if len(h.ends) > 0 {
-				return h.at, ok
-			}
-			// RFC 9112 section 2.2: a server ignores an empty line before the request line.
-			if !request || h.line > 0 {
-				return 0, badStart
-			}
-			h.first, h.line = h.at, h.at
-			continue
-		}
-		if len(h.ends) > lim.MaxFields {
-			return 0, tooManyFields
-		}
-		h.ends = append(h.ends, int32(lf-1))
-		h.line = h.at
 	}
 	if len(h.ends) == 0 && len(w)-h.line > maxStart {
 		return 0, targetTooLong
@@ -67,6 +46,32 @@ func (h *head) scan(b []byte, lim *Limits, maxStart int, request bool) (int, rea
 		return 0, headTooLarge
 	}
 	return 0, ok
+}
+
+// endLine takes the line that ends with the LF at lf, and reports whether it is the
+// empty line after the head.
+func (h *head) endLine(w []byte, lf int, lim *Limits, maxStart int, request bool) (end bool, r reason) {
+	switch {
+	case len(h.ends) == 0 && lf-h.line > maxStart:
+		return false, targetTooLong
+	case lf == h.line || w[lf-1] != '\r':
+		return false, bareLF
+	}
+	start := h.line
+	h.line, h.at = lf+1, lf+1
+	switch {
+	case lf-1 > start && len(h.ends) > lim.MaxFields:
+		return false, tooManyFields
+	case lf-1 > start:
+		h.ends = append(h.ends, int32(lf-1))
+		return false, ok
+	case len(h.ends) > 0:
+		return true, ok
+	case !request || start > 0:
+		return false, badStart
+	}
+	h.first = h.at // RFC 9112 section 2.2: a server ignores an empty line before the request line
+	return false, ok
 }
 
 // startsRequest reports whether a request line can start with c. A TLS hello on a

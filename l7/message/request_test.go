@@ -10,7 +10,8 @@ import (
 // dump writes everything that Parse found out about a request.
 func dump(r *Request) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s 1.%d auth=%s host=%s path=%s match=%s", r.Method, r.Target, r.Minor, r.Authority, r.Host, r.Path, r.Match)
+	fmt.Fprintf(&b, "%s %s 1.%d auth=%s host=%s path=%s match=%s", r.Method, r.Target, r.Minor, r.Authority, r.Host,
+		r.Path, r.Match)
 	if r.HasQuery {
 		fmt.Fprintf(&b, " query=%s", r.Query)
 	}
@@ -89,6 +90,8 @@ func sameForEverySplit(t *testing.T, in string, lim *Limits) {
 const (
 	get  = "GET / HTTP/1.1\r\nHost: a\r\n"
 	post = "POST / HTTP/1.1\r\nHost: a\r\n"
+
+	plain = "GET / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive " // how dump begins for get
 )
 
 // TestRequestMatrix is the list of requests that two implementations could read in
@@ -97,7 +100,8 @@ const (
 func TestRequestMatrix(t *testing.T) {
 	f := func(section, in, want string) {
 		t.Helper()
-		if got := outcome(in, 0, nil); got != want && !(want == "ok" && !strings.HasPrefix(got, "client") && got != "more") {
+		got := outcome(in, 0, nil)
+		if accepted := strings.Contains(got, "auth="); got != want && (want != "ok" || !accepted) {
 			t.Errorf("%s: %q\ngot  %s\nwant %s", section, in, got, want)
 		}
 		sameForEverySplit(t, in, nil)
@@ -182,8 +186,10 @@ func TestRequestMatrix(t *testing.T) {
 	f("3.2", "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", "client 400 many_hosts")
 	f("3.2", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", "client 400 many_hosts")
 	for _, host := range []string{
-		"", "a@b", "a/b", "a,b", "a b", "a\\b", "a?b", "a#b", "a:", "a:80", "a:65536", "a:8o", "a:-1", "a:+1", "a:000080",
-		"[::1]", "[::1", "::1", "[::1]x", "[::1%25lo]", "[1.2.3.4]", "[::g]", "[]", "[", "a..b", ".a", ".", "a.", "a..", "é", "a%2eb",
+		"", "a@b", "a/b", "a,b", "a b", "a\\b", "a?b", "a#b", "a:", "a:80", "a:65536", "a:8o", "a:-1", "a:+1",
+		"a:000080",
+		"[::1]", "[::1", "::1", "[::1]x", "[::1%25lo]", "[1.2.3.4]", "[::g]", "[]", "[", "a..b", ".a", ".", "a.",
+		"a..", "é", "a%2eb",
 		"a_b", "a;b", "'a'", "*.a", strings.Repeat("a", 254), strings.Repeat("a", 255),
 	} {
 		want := "client 400 bad_host"
@@ -219,7 +225,8 @@ func TestRequestMatrix(t *testing.T) {
 	f("6.3", post+"Content-Length: 5\r\nContent-Length: 5\r\n\r\n", "client 400 many_lengths")
 	f("6.3", post+"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "client 400 many_lengths")
 	for _, length := range []string{
-		"", "5, 5", "+5", "-5", "0x5", "5 5", "05", "5.", "5;a", "1e3", "1_0", "٥", "1234567890123456789", "9999999999999999999999",
+		"", "5, 5", "+5", "-5", "0x5", "5 5", "05", "5.", "5;a", "1e3", "1_0", "٥", "1234567890123456789",
+		"9999999999999999999999",
 	} {
 		f("6.2", post+"Content-Length: "+length+"\r\n\r\n", "client 400 bad_length")
 	}
@@ -262,7 +269,8 @@ func TestRequestMatrix(t *testing.T) {
 	f("9110 10.1.1", post+"Expect: 100-continue, x\r\nContent-Length: 1\r\n\r\n", "client 417 bad_expect")
 	f("9110 10.1.1", post+"Expect: y 100-continue\r\nContent-Length: 1\r\n\r\n", "client 417 bad_expect")
 	f("9110 10.1.1", post+"Expect:\r\nContent-Length: 1\r\n\r\n", "client 417 bad_expect")
-	f("9110 10.1.1", "OPTIONS / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n", "client 417 bad_expect")
+	f("9110 10.1.1", "OPTIONS / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
+		"client 417 bad_expect")
 }
 
 func TestRequestAccepted(t *testing.T) {
@@ -295,30 +303,33 @@ func TestRequestAccepted(t *testing.T) {
 	f("GET //a//%7Eb%3d? HTTP/1.1\r\nHost: b\r\n\r\n",
 		`GET //a//%7Eb%3d? 1.1 auth=b host=b path=//a//%7Eb%3d match=//a//~b%3D query= none 0 keep-alive Host="b"`)
 	f("POST / HTTP/1.1\r\nHost: b\r\nContent-Length: 12\r\nExpect: 100-continue\r\n\r\n",
-		`POST / 1.1 auth=b host=b path=/ match=/ length 12 keep-alive expect Host="b" Content-Length="12" Expect="100-continue"`)
+		`POST / 1.1 auth=b host=b path=/ match=/ length 12 keep-alive expect`+
+			` Host="b" Content-Length="12" Expect="100-continue"`)
 	f("POST / HTTP/1.0\r\nContent-Length: 12\r\nExpect: 100-continue\r\n\r\n",
 		`POST / 1.0 auth= host= path=/ match=/ length 12 Content-Length="12" Expect="100-continue"`)
 	f("PUT / HTTP/1.1\r\nhOST: b\r\nTRANSFER-encoding: Chunked\r\nConnection: close\r\n\r\n",
 		`PUT / 1.1 auth=b host=b path=/ match=/ chunked -1 hOST="b" !TRANSFER-encoding="Chunked" !Connection="close"`)
 	// Order, case and duplicates stay; names with underscore or dot go.
 	f(get+"x-B: 2\r\nX_Forwarded_For: 6\r\nX.Y: 1\r\nX-a:1\r\nx-B: \t3 \r\n\r\n",
-		`GET / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive Host="a" x-B="2" X-a="1" x-B="3"`)
+		plain+`Host="a" x-B="2" X-a="1" x-B="3"`)
 	// Hop-by-hop fields, by definition and by name.
-	f(get+"Connection: x-a, TE\r\nX-A: 1\r\nTE: trailers\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nX-B: 1\r\nx-a: 2\r\n\r\n",
-		`GET / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive Host="a" !Connection="x-a, TE" !X-A="1" !TE="trailers"`+
+	f(get+"Connection: x-a, TE\r\nX-A: 1\r\nTE: trailers\r\n"+
+		"Keep-Alive: 1\r\nProxy-Connection: x\r\nX-B: 1\r\nx-a: 2\r\n\r\n",
+		plain+`Host="a" !Connection="x-a, TE" !X-A="1" !TE="trailers"`+
 			` !Keep-Alive="1" !Proxy-Connection="x" X-B="1" !x-a="2"`)
 	// Upgrades: websocket is told apart, everything else is a plain request.
 	f(get+"Connection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
-		`GET / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive websocket Host="a" !Connection="Upgrade" !Upgrade="WebSocket"`)
+		plain+`websocket Host="a" !Connection="Upgrade" !Upgrade="WebSocket"`)
 	f(get+"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n\r\n",
-		`GET / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive Host="a" !Connection="Upgrade, HTTP2-Settings"`+
+		plain+`Host="a" !Connection="Upgrade, HTTP2-Settings"`+
 			` !Upgrade="h2c" !HTTP2-Settings="AAMA"`)
 	f(get+"Upgrade: websocket\r\n\r\n",
-		`GET / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive Host="a" !Upgrade="websocket"`)
+		plain+`Host="a" !Upgrade="websocket"`)
 	f(post+"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 		`POST / 1.1 auth=a host=a path=/ match=/ none 0 keep-alive Host="a" !Connection="upgrade" !Upgrade="websocket"`)
 	f(get+"Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n",
-		`GET / 1.1 auth=a host=a path=/ match=/ length 5 keep-alive Host="a" !Connection="upgrade" !Upgrade="websocket" Content-Length="5"`)
+		`GET / 1.1 auth=a host=a path=/ match=/ length 5 keep-alive`+
+			` Host="a" !Connection="upgrade" !Upgrade="websocket" Content-Length="5"`)
 	f("GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 		`GET / 1.0 auth=a host=a path=/ match=/ none 0 Host="a" !Connection="upgrade" !Upgrade="websocket"`)
 }
@@ -326,7 +337,7 @@ func TestRequestAccepted(t *testing.T) {
 func TestRequestLimits(t *testing.T) {
 	f := func(in, want string, lim *Limits) {
 		t.Helper()
-		if got := outcome(in, 0, lim); got != want && !(want == "ok" && strings.Contains(got, "auth=")) {
+		if got := outcome(in, 0, lim); got != want && (want != "ok" || !strings.Contains(got, "auth=")) {
 			t.Errorf("%.60q of %d octets\ngot  %.200s\nwant %s", in, len(in), got, want)
 		}
 		sameForEverySplit(t, in, lim)

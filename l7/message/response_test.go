@@ -107,7 +107,8 @@ func TestResponse(t *testing.T) {
 
 	method = "HEAD"
 	f("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", `1.1 200 "OK" none 5 keep-alive Content-Length="5"`)
-	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", `1.1 200 "OK" none -1 keep-alive !Transfer-Encoding="chunked"`)
+	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		`1.1 200 "OK" none -1 keep-alive !Transfer-Encoding="chunked"`)
 	f("HTTP/1.1 200 OK\r\n\r\n", `1.1 200 "OK" none -1 keep-alive`)
 }
 

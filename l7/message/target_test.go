@@ -37,10 +37,16 @@ func TestAppendPath(t *testing.T) {
 	f("/%0d%0a", "/%0D%0A")
 	f("*", "*")
 	// Escapes that are none.
-	for _, p := range []string{"/%", "/%a", "/%g0", "/%0g", "/%%", "/%%32e", "/%2%65", "/a%", "/% 0", "/%u002e", "/%x2e", "/%-1"} {
+	for _, p := range []string{
+		"/%", "/%a", "/%g0", "/%0g", "/%%", "/%%32e", "/%2%65", "/a%", "/% 0", "/%u002e",
+		"/%x2e", "/%-1",
+	} {
 		f(p, "client 400 bad_escape")
 	}
-	for _, p := range []string{"/%2f", "/%2F", "/a%2fb", "/%5c", "/%5C..", "/%00", "/a%00", "/%3b", "/a%3Bb", "/..%2f", "/%2e%2e%2f"} {
+	for _, p := range []string{
+		"/%2f", "/%2F", "/a%2fb", "/%5c", "/%5C..", "/%00", "/a%00", "/%3b", "/a%3Bb",
+		"/..%2f", "/%2e%2e%2f",
+	} {
 		f(p, "client 400 encoded_octet")
 	}
 	for _, p := range []string{`/\`, `\`, `/a\..\b`, `/..\`} {
@@ -69,7 +75,8 @@ func TestPathBypass(t *testing.T) {
 		}
 	}
 	for _, p := range []string{
-		"/a%2f..", "/a%2F%2e%2e", "/a/..%2f", "/a/..%2fb", "/..%3b", "/..%3Ba/b", "/.%2f", "/%2f.%2f", "/%2f..", "/a%2f.;x",
+		"/a%2f..", "/a%2F%2e%2e", "/a/..%2f", "/a/..%2fb", "/..%3b", "/..%3Ba/b", "/.%2f", "/%2f.%2f", "/%2f..",
+		"/a%2f.;x",
 		"/a%5c..", `/a%2f..\`, "/%00", "/a%2f%00",
 	} {
 		n++
@@ -97,7 +104,8 @@ func TestAllowEncodedSlash(t *testing.T) {
 	f("/%252F.a", "/%252F.a")
 	f("/%252F.", "/%252F.")
 	var r Request
-	if _, err := r.Parse([]byte("GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n"), &Limits{AllowEncodedSlash: true}); err != nil {
+	if _, err := r.Parse([]byte("GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n"),
+		&Limits{AllowEncodedSlash: true}); err != nil {
 		t.Error(err)
 	}
 	if string(r.Path) != "/a%2fb" || string(r.Match) != "/a%2Fb" {
