@@ -14,10 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"weir/conf"
 
 	"golang.org/x/net/dns/dnsmessage"
-
-	"weir/conf"
 )
 
 // fakeDNS is a name server on loopback. Each question is answered by answer, which

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"time"
-
 	"weir/pool/metric"
 )
 
@@ -42,7 +41,8 @@ func (m *Member) Report(o Outcome) {
 func clear32(v interface {
 	Load() uint32
 	Store(uint32)
-}) {
+},
+) {
 	if v.Load() != 0 {
 		v.Store(0)
 	}

@@ -8,10 +8,9 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+	"weir/conf"
 
 	"golang.org/x/sys/unix"
-
-	"weir/conf"
 )
 
 // State says how an endpoint is doing, best first.

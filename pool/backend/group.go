@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
 	"weir/conf"
 	"weir/pool/metric"
 )

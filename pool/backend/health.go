@@ -5,7 +5,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
 	"weir/pool/metric"
 )
 

@@ -7,10 +7,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"weir/conf"
 
 	"go.uber.org/goleak"
-
-	"weir/conf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

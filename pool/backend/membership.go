@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
 	"weir/conf"
 	"weir/pool/metric"
 )

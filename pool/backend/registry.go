@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
 	"weir/conf"
 	"weir/pool/metric"
 )

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
 	"weir/conf"
 	"weir/pool/metric"
 )

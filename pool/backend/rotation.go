@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
 	"weir/conf"
 )
 

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"sync/atomic"
-
 	"weir/conf"
 )
 
