@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -67,14 +68,15 @@ type writeSide struct {
 
 // readSide is the response that is being received.
 type readSide struct {
-	head    *pool.Buffer // response head, and the body as long as it fits behind it
-	body    *pool.Buffer // nil until the body needs more room
-	r, w    int          // what is buffered and not used yet, in the buffer in use
-	base    int          // end of the final head in head; 0 in body
-	full    bool         // the last read filled the buffer: there is likely more
-	interim int          // 1xx responses seen
-	final   bool         // a final head was read
-	keep    bool         // the response lets the connection live
+	head    *pool.Buffer  // response head, and the body as long as it fits behind it
+	body    *pool.Buffer  // nil until the body needs more room
+	r, w    int           // what is buffered and not used yet, in the buffer in use
+	base    int           // end of the final head in head; 0 in body
+	full    bool          // the last read filled the buffer: there is likely more
+	interim int           // 1xx responses seen
+	final   bool          // a final head was read
+	keep    bool          // the response lets the connection live
+	hint    time.Duration // for how long; 0: it does not say
 	decoder message.Body
 	err     error // of decoder, behind data that was still returned
 }
@@ -90,7 +92,7 @@ func (c *Conn) lend(n *counters, tg *target, reused bool) {
 	w, r := &c.write, &c.read
 	w.head, w.framing, w.left = nil, message.None, 0
 	r.r, r.w, r.base, r.full, r.interim = 0, 0, 0, false, 0
-	r.final, r.keep, r.err = false, false, nil
+	r.final, r.keep, r.hint, r.err = false, false, 0, nil
 	c.lent.Store(true)
 	n.inUse.Add(1)
 }
@@ -116,7 +118,11 @@ func (c *Conn) Release() {
 	c.freeBuffers()
 	c.counters.inUse.Add(-1)
 	if keep && c.maxIdle > 0 {
-		c.idleUntil = time.Now().Add(c.idleTimeout)
+		idle := c.idleTimeout
+		if c.read.hint > 0 {
+			idle = min(idle, c.read.hint)
+		}
+		c.idleUntil = time.Now().Add(idle)
 		if c.idlePool.put(c, c.maxIdle) {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"syscall"
+
 	"weir/l7/message"
 	"weir/pool/backend"
 )

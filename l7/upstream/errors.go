@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+
 	"weir/l7/message"
 	"weir/pool/backend"
 )

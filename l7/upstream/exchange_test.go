@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"weir/l7/message"
 )
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
 	"weir/l7/message"
 	"weir/pool/backend"
 )

@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 	"time"
+
 	"weir/conf"
 	"weir/l7/message"
 	"weir/pool/backend"

@@ -8,6 +8,7 @@ import (
 	"net"
 	"testing"
 	"time"
+
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -311,7 +312,7 @@ func TestReleaseTwice(t *testing.T) {
 // the allocations of the transport be counted.
 func silentServer(c net.Conn, _ *bufio.Reader) {
 	buf := make([]byte, 4096)
-	response := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok")
+	response := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=500\r\n\r\nok")
 	for {
 		if _, err := c.Read(buf); err != nil {
 			return

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -65,6 +66,9 @@ func (c *Conn) ReadHead(resp *message.Response, method []byte) error {
 	r.base = r.r
 	r.final = true
 	r.keep = resp.KeepAlive && resp.Status != http.StatusSwitchingProtocols
+	if resp.Has(message.KeepAlive) {
+		r.hint = idleHint(resp.Get(message.KeepAlive))
+	}
 	r.decoder.Reset(resp.Framing, resp.ContentLength, message.Upstream, c.t.limits)
 	return nil
 }

@@ -32,9 +32,11 @@ package upstream
 import (
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
 	"weir/l7/message"
 	"weir/pool/backend"
 )
@@ -235,21 +237,25 @@ func (t *Transport) reap() {
 		case <-t.stop:
 			return
 		case <-t.wake:
-			t.closeDropped()
+			t.guard(t.closeDropped)
 		case <-tick.C:
-			t.reapOnce()
+			t.guard(t.reapOnce)
 		}
 	}
 }
 
-// reapOnce never ends the reaper: a panic is our bug, is logged, and the next
-// round starts afresh.
-func (t *Transport) reapOnce() {
+// guard keeps the reaper alive: a panic is our bug, is logged, and the next round
+// starts afresh.
+func (t *Transport) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			t.log.Error("panic in the reaper of upstream connections", "panic", v)
+			t.log.Error("panic in the reaper of upstream connections", "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
+	f()
+}
+
+func (t *Transport) reapOnce() {
 	now := time.Now()
 	for id, p := range *t.idle.Load() {
 		if p.reap(now) {
