@@ -108,19 +108,23 @@ func (ck *checker) listeners() {
 		addr       *Addr
 		key, owner string
 	}
-	byPort := map[uint16][]use{}
+	byPort := map[string][]use{} // a socket's path stands for its port
 	claim := func(a *Addr, key, owner string) {
-		if a.Network != "tcp" || a.Port == 0 {
+		if a.IsZero() || a.Network == "tcp" && a.Port == 0 {
 			return // not given, or the system chooses
 		}
-		for _, other := range byPort[a.Port] {
+		port := a.Path
+		if a.Network == "tcp" {
+			port = strconv.Itoa(int(a.Port))
+		}
+		for _, other := range byPort[port] {
 			if overlap(a.Host, other.addr.Host) {
 				ck.add(ck.at(a), "", "%s: %s overlaps with %s, the %s of %s on line %d",
 					key, a, other.addr, other.key, other.owner, ck.src.line(ck.at(other.addr).pos))
 				return
 			}
 		}
-		byPort[a.Port] = append(byPort[a.Port], use{a, key, owner})
+		byPort[port] = append(byPort[port], use{a, key, owner})
 	}
 	claim(&ck.c.Admin.Listen, "listen", "[admin]")
 	for i := range ck.c.L4 {

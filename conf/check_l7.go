@@ -11,10 +11,16 @@ func (ck *checker) listener7(l *L7) {
 		ck.add(ck.at(l), "", "[[l7]] %q has no listen, and no [[l4.route]] hands connections over to it", l.Name)
 	}
 	order(ck, &l.MaxURI, &l.MaxHeaderBytes, Size.String, "max_uri", "max_header_bytes", l)
-	seen := first{}
+	seen, regexes := first{}, 0
 	for i := range l.Routes {
-		ck.refPool(&l.Routes[i].Pool)
-		ck.l7Route(&l.Routes[i], seen)
+		r := &l.Routes[i]
+		ck.refPool(&r.Pool)
+		ck.l7Route(r, seen)
+		if strings.HasPrefix(r.Path, "~") {
+			if regexes++; regexes == maxRegexes+1 {
+				ck.add(ck.at(&r.Path), "", "path: a listener may have at most %d regular expressions", maxRegexes)
+			}
+		}
 	}
 }
 
@@ -33,7 +39,7 @@ func (ck *checker) handedOver(name string) bool {
 }
 
 // l7Route checks that no earlier route matches the same requests in the same
-// way: such a route could never be reached.
+// way: this one would never be reached by them.
 func (ck *checker) l7Route(r *L7Route, seen first) {
 	if r.Path == "" && ck.has(&r.Path) || ck.failed(&r.Host, r.Host) || ck.failed(&r.Method, r.Method) {
 		return // what it was meant to match is not known
@@ -44,7 +50,7 @@ func (ck *checker) l7Route(r *L7Route, seen first) {
 			id := host + " " + method + " " + samePath(r.Path)
 			at := ck.at(&r.Path, r)
 			if before, ok := seen[id]; ok {
-				ck.add(at, "", "this route is never reached: the one on line %d matches the same requests%s",
+				ck.add(at, "", "the route on line %d already matches the same requests%s",
 					ck.src.line(before.pos), described(host, method))
 				return
 			}
@@ -71,24 +77,6 @@ func orAny(list []string) []string {
 		return []string{""}
 	}
 	return list
-}
-
-// samePath gives paths that match the same requests the same form: "" and "/"
-// match all, and the names of variables do not matter.
-func samePath(p string) string {
-	if p == "" {
-		return "/"
-	}
-	if !strings.HasPrefix(p, "/") {
-		return p
-	}
-	segments := strings.Split(p, "/")
-	for i, s := range segments {
-		if strings.HasPrefix(s, "{") {
-			segments[i] = "{}"
-		}
-	}
-	return strings.Join(segments, "/")
 }
 
 // described says which host and method two routes share.

@@ -11,18 +11,9 @@ import (
 // maxUnixPath is what sun_path holds beside its final NUL.
 const maxUnixPath = 107
 
-// listenAddr is where a TCP listener binds: ":80", "127.0.0.1:80", "[::1]:80".
+// listenAddr is where a listener binds: ":80", "127.0.0.1:80", "[::1]:80" or
+// unix:PATH.
 func listenAddr() kind[Addr] {
-	return addrKind(":", func(_ *binder, s string) (Addr, error) {
-		if strings.HasPrefix(s, "unix:") {
-			return Addr{}, bad("cannot listen on %q: expected an IP address and a port", s)
-		}
-		return parseListen(s)
-	})
-}
-
-// adminAddr is listenAddr or unix:PATH.
-func adminAddr() kind[Addr] {
 	return addrKind("127.0.0.1:", func(b *binder, s string) (Addr, error) {
 		if p, ok := strings.CutPrefix(s, "unix:"); ok {
 			return b.unix(p)
@@ -115,8 +106,6 @@ func parseListen(s string) (Addr, error) {
 			meant(a.String())
 	case err != nil:
 		return Addr{}, bad("%q is not an IP address: a listener needs one, or none for every interface", host)
-	case ip.Zone() != "":
-		return Addr{}, bad("%q has a zone, which is not supported", host)
 	}
 	a.Host = ip.Unmap().String()
 	return a, nil

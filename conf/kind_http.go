@@ -3,16 +3,8 @@ package conf
 import (
 	"net/netip"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
-)
-
-// Limits on a "~regex" path: matching is linear in Go, but the cost of each
-// byte grows with the program.
-const (
-	maxRegexBytes   = 512
-	maxRegexProgram = 2000 // instructions
 )
 
 // hostPattern is the host of a request: a DNS name, "*.example.com" or an IP
@@ -141,81 +133,6 @@ func urlPath() kind[string] {
 		}
 		return s, visible(s)
 	})
-}
-
-// pathPattern is what a route compares a request's path with.
-func pathPattern() kind[string] {
-	k := word("path pattern", "path patterns", func(s string) (string, error) { return s, checkPath(s) })
-	k.limits = `"/prefix/", "=/exact", "/u/{id}", "~regex"`
-	return k
-}
-
-func checkPath(s string) error {
-	if re, ok := strings.CutPrefix(s, "~"); ok {
-		return checkRegex(re)
-	}
-	p, exact := strings.CutPrefix(s, "=")
-	if !strings.HasPrefix(p, "/") {
-		f := bad("%q must start with \"/\", \"=/\" or \"~\"", s)
-		if p != "" && !exact {
-			f = f.meant("/" + p)
-		}
-		return f
-	}
-	if err := visible(p); err != nil {
-		return err
-	}
-	if i := strings.IndexAny(p, "?#\\"); i >= 0 {
-		return bad("%q holds %q, which no path has", s, p[i])
-	}
-	segments := strings.Split(p[1:], "/")
-	if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
-		return bad("%q has a dot segment; requests with one are refused", s)
-	}
-	if exact {
-		return nil
-	}
-	return checkVariables(s, segments)
-}
-
-var variable = regexp.MustCompile(`^\{[A-Za-z_][A-Za-z0-9_]*\}$`)
-
-// checkVariables checks the {name} segments of a path.
-func checkVariables(s string, segments []string) error {
-	seen := map[string]bool{}
-	for _, segment := range segments {
-		switch {
-		case !strings.ContainsAny(segment, "{}"):
-		case !variable.MatchString(segment):
-			return bad("%q: %q is not a variable; one is a whole segment such as {id}", s, segment)
-		case seen[segment]:
-			return bad("%q has the variable %s twice", s, segment)
-		}
-		seen[segment] = strings.HasPrefix(segment, "{")
-	}
-	return nil
-}
-
-func checkRegex(re string) error {
-	if len(re) > maxRegexBytes {
-		return bad("a regular expression of %d bytes is longer than the allowed %d", len(re), maxRegexBytes)
-	}
-	if re == "" {
-		return bad("the regular expression is empty")
-	}
-	parsed, err := syntax.Parse(re, syntax.Perl)
-	if err != nil {
-		return bad("cannot parse regular expression: %v", err)
-	}
-	prog, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		return bad("cannot compile regular expression: %v", err)
-	}
-	if len(prog.Inst) > maxRegexProgram {
-		return bad("the regular expression compiles to %d instructions, more than the allowed %d",
-			len(prog.Inst), maxRegexProgram)
-	}
-	return nil
 }
 
 // visible refuses what cannot stand in a request line.

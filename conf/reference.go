@@ -125,8 +125,9 @@ var referenceValues = []struct{ typ, doc string }{
 		"`\"500ms\"`, `\"2s\"`, `\"1m30s\"`."},
 	{"size", "A string of a number and a unit, or an integer that counts bytes. `KiB`, `MiB`, `GiB` and `TiB` " +
 		"are powers of 1024; `KB`, `MB`, `GB` and `TB` are powers of 1000; `B` is a byte: `\"64KiB\"`."},
-	{"address", "`\"host:port\"` or `\"[::1]:80\"`. Servers may also be `\"unix:/path\"`, or `\"unix:@name\"` for a " +
-		"socket in Linux's abstract namespace. Listeners take IP addresses, or no host for all interfaces: `\":80\"`."},
+	{"address", "`\"host:port\"`, `\"[::1]:80\"`, `\"unix:/path\"`, or `\"unix:@name\"` for a socket in Linux's " +
+		"abstract namespace. Servers may have DNS names. Listeners take IP addresses, or no host for every " +
+		"interface: `\":80\"`."},
 	{"file, directory", "A path. A relative one is relative to the directory of the configuration file."},
 	{"secret", "The value itself, `\"env:NAME\"` for an environment variable, or `\"file:PATH\"` for what a file " +
 		"holds. White space around the latter two is cut off. Weir never shows a secret."},

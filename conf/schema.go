@@ -158,9 +158,11 @@ func list[T, S any](field func(*T) *[]S, t table[S], short string) value[T] {
 			if len(n.items) == 0 {
 				b.add(n.at, "", "%s: the array is empty; it needs at least one element", name)
 			}
+			var defaults S
+			t.absent(b, &defaults)
 			*p = make([]S, len(n.items))
 			for i, item := range n.items {
-				t.absent(b, &(*p)[i])
+				(*p)[i] = defaults
 				if short != "" && item.form != formTable {
 					b.mark(&(*p)[i], item)
 					t.lookup(short).value.bind(b, &(*p)[i], name, item)
@@ -190,10 +192,12 @@ func named[T, S any](field func(*T) *[]S, id func(*S) *string, t table[S]) value
 				return
 			}
 			p := field(dst)
+			var defaults S
+			t.absent(b, &defaults)
 			*p = make([]S, len(n.keys))
 			for i, e := range n.keys {
 				s := &(*p)[i]
-				t.absent(b, s)
+				*s = defaults
 				*id(s) = e.name
 				b.markSpan(id(s), e.at)
 				if err := checkName(e.name); err != nil {

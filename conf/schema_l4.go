@@ -50,7 +50,7 @@ func l4Keys() []key[L4] {
 		{
 			name: "listen", required: true,
 			value: some(func(l *L4) *[]Addr { return &l.Listen }, listenAddr()),
-			doc:   "IP addresses and ports. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` IPv6 only.",
+			doc:   "Where to listen. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` is IPv6 only.",
 		},
 		{
 			name: "protocol", def: `"auto"`,

@@ -54,7 +54,7 @@ func l7Keys() []key[L7] {
 		{
 			name: "listen", none: "only connections that an `[[l4]]` hands over",
 			value: some(func(l *L7) *[]Addr { return &l.Listen }, listenAddr()),
-			doc:   "IP addresses and ports. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` IPv6 only.",
+			doc:   "Where to listen. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` is IPv6 only.",
 		},
 		{
 			name: "tls", none: "plain HTTP",

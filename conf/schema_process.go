@@ -124,7 +124,7 @@ key = "admin.key"
 		keys: []key[Admin]{
 			{
 				name: "listen", none: "a socket in `runtime_dir`",
-				value: one(func(a *Admin) *Addr { return &a.Listen }, adminAddr()),
+				value: one(func(a *Admin) *Addr { return &a.Listen }, listenAddr()),
 				doc:   "An IP address and port, or `unix:PATH`.",
 			},
 			{
