@@ -82,7 +82,7 @@ func (ln *Listener) burst(n int) {
 }
 
 func (ln *Listener) hand(fd int, peer netip.AddrPort) {
-	defer ln.loop.recovered(ln)
+	defer ln.loop.Recovered(ln)
 	ln.current = fd
 	ln.accept(fd, peer)
 	ln.current = -1

@@ -216,7 +216,7 @@ func (l *Loop) run() {
 
 // poll returns true when the loop is to end.
 func (l *Loop) poll() (end bool) {
-	defer l.recovered(nil)
+	defer l.Recovered(nil)
 	if err := l.p.run(l.event, l.runTasks); err != nil {
 		l.log.Error("event loop ended", "error", err)
 	}
@@ -240,7 +240,7 @@ func (l *Loop) event(fd int, ev Events) {
 }
 
 func (l *Loop) ready(h Handler, fd int, ev Events) {
-	defer l.recovered(h)
+	defer l.Recovered(h)
 	h.Ready(fd, ev)
 }
 
@@ -259,13 +259,14 @@ func (l *Loop) runTasks() bool {
 }
 
 func (l *Loop) task(f func()) {
-	defer l.recovered(nil)
+	defer l.Recovered(nil)
 	f()
 }
 
-// recovered is deferred around each callback. It closes what panicked, so that
-// one connection pays for a bug and not the process.
-func (l *Loop) recovered(a Aborter) {
+// Recovered is to be deferred. It recovers a panic, counts and logs it, and calls
+// a.Abort unless a is nil, so that one connection pays for a bug and not the
+// process. The loop defers it around each callback.
+func (l *Loop) Recovered(a Aborter) {
 	v := recover()
 	if v == nil {
 		return
@@ -275,6 +276,6 @@ func (l *Loop) recovered(a Aborter) {
 	if a == nil {
 		return
 	}
-	defer l.recovered(nil)
+	defer l.Recovered(nil)
 	a.Abort()
 }

@@ -61,6 +61,6 @@ func (h timerHandler) Abort() {
 }
 
 func (l *Loop) expire(t *Timer) {
-	defer l.recovered(t.expirer)
+	defer l.Recovered(t.expirer)
 	t.expirer.Expire(t)
 }

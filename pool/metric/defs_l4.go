@@ -34,10 +34,6 @@ var (
 		Name: "weir_l4_connect_failures_total", Kind: KindCounter, Labels: []string{"pool", "reason"},
 		Help: "Connects to backends that failed, by reason.",
 	}
-	L4SniffFailures = &Def{
-		Name: "weir_l4_sniff_failures_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
-		Help: "Connections closed because their first bytes gave no route, by reason.",
-	}
 
 	LoopConnections = &Def{
 		Name: "weir_loop_connections", Kind: KindGauge, Labels: []string{"loop"},
@@ -47,14 +43,14 @@ var (
 		Name: "weir_loop_accept_backoffs_total", Kind: KindCounter, Labels: []string{"loop"},
 		Help: "Times a loop stopped accepting for a moment because descriptors or memory ran out.",
 	}
-	LoopWakeups = &Def{
-		Name: "weir_loop_wakeups_total", Kind: KindCounter, Labels: []string{"loop"},
-		Help: "Times a loop had events to handle.",
+	LoopCallbacks = &Def{
+		Name: "weir_loop_callbacks_total", Kind: KindCounter, Labels: []string{"loop"},
+		Help: "Times a loop called a connection, a listener, a timer or a task.",
 	}
 )
 
 var l4Defs = []*Def{
 	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Closed, L4HandedOver,
-	L4ConnectFailures, L4SniffFailures,
-	LoopConnections, LoopBackoffs, LoopWakeups,
+	L4ConnectFailures,
+	LoopConnections, LoopBackoffs, LoopCallbacks,
 }

@@ -1,0 +1,141 @@
+package l4
+
+import (
+	"net/netip"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"weir/conf"
+	"weir/l4/loop"
+)
+
+// backlog is what is asked of the kernel, which cuts it to net.core.somaxconn.
+const backlog = 1 << 16
+
+// bindKey identifies an address over reloads. Port 0 is another address for each
+// place where it is written.
+type bindKey struct {
+	addr  conf.Addr
+	name  string
+	index int
+}
+
+func newBindKey(name string, index int, addr conf.Addr) bindKey {
+	if addr.Network != "unix" && addr.Port == 0 {
+		return bindKey{addr, name, index}
+	}
+	return bindKey{addr: addr}
+}
+
+// binding is one address with its listening sockets: one per loop, or, for a unix
+// socket, one on one of the loops.
+type binding struct {
+	addr      conf.Addr // with the real port
+	path      string    // of a unix socket
+	inode     uint64    // of path, to know it is still ours
+	local     netip.AddrPort
+	fds       []int // by loop, -1: none
+	accept    []loop.AcceptFunc
+	listeners []*loop.Listener // each touched on its loop only
+	routing   atomic.Pointer[routing]
+}
+
+// localAddr is our address on a connection. Only a wildcard has to ask the kernel.
+func (b *binding) localAddr(fd int) netip.AddrPort {
+	if b.local.Addr().IsUnspecified() {
+		return loop.LocalAddr(fd)
+	}
+	return b.local
+}
+
+// close closes the sockets that no loop owns.
+func (b *binding) close() {
+	b.unlink()
+	for i, fd := range b.fds {
+		if fd >= 0 {
+			unix.Close(fd)
+			b.fds[i] = -1
+		}
+	}
+}
+
+// unlink removes the file of a unix socket, unless it has been replaced.
+func (b *binding) unlink() {
+	if b.path == "" || b.path[0] == '@' || b.inode == 0 {
+		return
+	}
+	if inodeOf(b.path) == b.inode {
+		_ = os.Remove(b.path) // at worst a file stays, which the next start removes
+	}
+	b.inode = 0
+}
+
+func inodeOf(path string) uint64 {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// bind opens the sockets of addr and lets them listen. s.mu is held.
+func (s *Server) bind(addr conf.Addr) (*binding, error) {
+	b := &binding{addr: addr, listeners: make([]*loop.Listener, len(s.workers))}
+	for _, w := range s.workers {
+		b.fds = append(b.fds, -1)
+		b.accept = append(b.accept, func(fd int, peer netip.AddrPort) { w.take(b, fd, peer) })
+	}
+	var err error
+	if addr.Network == "unix" {
+		err = s.bindUnix(b)
+	} else {
+		err = s.bindTCP(b)
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (s *Server) bindTCP(b *binding) error {
+	at, err := resolve(b.addr)
+	if err != nil {
+		return err
+	}
+	// SO_REUSEPORT lets any process of the same user share an address without a
+	// word. A bind without it tells whether someone is there.
+	if b.addr.Port != 0 && !s.bound(b.addr.Port) {
+		fd, err := at.listen(false)
+		if err != nil {
+			return err
+		}
+		unix.Close(fd)
+	}
+	for i := range b.fds {
+		fd, err := at.listen(true)
+		if err != nil {
+			return err
+		}
+		b.fds[i] = fd
+		if i == 0 {
+			b.local = loop.LocalAddr(fd)
+			b.addr.Port = b.local.Port()
+			at.setPort(b.addr.Port)
+		}
+	}
+	return nil
+}
+
+// bound reports whether Weir itself listens on the port, on whatever address.
+// Moving from one interface to all of them must not fail for our own sockets.
+func (s *Server) bound(port uint16) bool {
+	for _, b := range s.bindings {
+		if b.path == "" && b.addr.Port == port {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+package l4
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/pool/backend"
+	"weir/pool/metric"
+)
+
+// descriptorWait is how long a session waits before it asks again for a
+// descriptor that the process does not have.
+const descriptorWait = 50 * time.Millisecond
+
+// route sends the session where its first bytes said; nil closes it.
+func (s *session) route(to *target) {
+	switch {
+	case to == nil:
+		s.close(reasonNoRoute)
+	case to.l7 != "":
+		s.handOver(to)
+	default:
+		s.to = to
+		s.state = stateConnecting
+		s.connecting = s.w.loop.Now()
+		s.query.Reset(hashAddr(s.peer.Addr()))
+		s.connect()
+	}
+}
+
+// connect begins to connect to the next member, or closes the session when none is left.
+func (s *session) connect() {
+	for {
+		m, err := s.to.group.Pick(&s.query)
+		if err != nil {
+			if s.failed {
+				s.close(reasonConnectFailed)
+			} else {
+				s.close(reasonNoServer)
+			}
+			return
+		}
+		s.member, s.backend = m, m.Name()
+		if s.dial() || s.state == stateClosed {
+			return
+		}
+	}
+}
+
+// dial begins to connect to s.member. It reports false where the next member is to be tried.
+func (s *session) dial() bool {
+	l := s.w.loop
+	sa := s.member.Endpoint().Sockaddr()
+	fd, connected, err := l.Dial(sa)
+	if err != nil {
+		if outOfDescriptors(err) {
+			s.waitForDescriptor(err)
+			return true
+		}
+		s.connectFailed(err)
+		return false
+	}
+	_, isUnix := sa.(*unix.SockaddrUnix)
+	s.server = side{fd: fd, tcp: !isUnix}
+	if err := l.Watch(fd, s); err != nil {
+		unix.Close(fd)
+		s.server.fd = -1
+		s.connectFailed(err)
+		return false
+	}
+	if connected {
+		s.connected()
+	} else {
+		s.arm(s.to.group.ConnectTimeout())
+	}
+	return true
+}
+
+// checkConnect looks at the connect that is going on.
+func (s *session) checkConnect() {
+	ok, err := s.w.loop.Dialed(s.server.fd, s.member.Endpoint().Sockaddr())
+	switch {
+	case err != nil:
+		s.connectFailed(err)
+		s.connect()
+	case ok:
+		s.connected()
+	}
+}
+
+// connectExpired ends a connect that took too long, or a wait for a descriptor.
+func (s *session) connectExpired() {
+	if s.member != nil {
+		s.connectFailed(unix.ETIMEDOUT)
+	}
+	s.connect()
+}
+
+// connectFailed reports the failure to the member and lets go of it.
+func (s *session) connectFailed(err error) {
+	outcome := backend.Classify(err)
+	s.w.connectFailures(s.to.pool, outcome)
+	s.member.Report(outcome)
+	s.member.Done()
+	s.member = nil
+	s.failed = true
+	if s.server.fd >= 0 {
+		s.w.loop.CloseFD(s.server.fd)
+		s.server.fd = -1
+	}
+}
+
+func outOfDescriptors(err error) bool {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	return errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOBUFS || errno == unix.ENOMEM
+}
+
+// waitForDescriptor tries the connect again in a moment, for as long as a connect
+// may take. The member has no part in it.
+func (s *session) waitForDescriptor(err error) {
+	s.w.connectFailures(s.to.pool, backend.LocalError)
+	s.member.Report(backend.Classify(err))
+	s.member.Done()
+	s.member = nil
+	if s.w.loop.Now()-s.connecting >= s.to.group.ConnectTimeout() {
+		s.close(reasonNoDescriptors)
+		return
+	}
+	s.query.Reset(s.query.Hash)
+	s.arm(descriptorWait)
+}
+
+// connected goes on with an established backend connection.
+func (s *session) connected() {
+	s.member.Report(backend.Connected)
+	s.server.writable = true
+	s.timeConnect()
+	if s.prologue.wantTLS {
+		s.beginNegotiate()
+		return
+	}
+	s.startRelay()
+}
+
+// connectFailures counts; failures are rare enough for a lookup.
+func (w *worker) connectFailures(pool string, o backend.Outcome) {
+	w.server.metrics.Counter(metric.L4ConnectFailures, pool, o.String()).Inc()
+}
+
+// hashAddr is FNV-1a over the address, so that it is the same after a restart and
+// in every Weir. It is zero for the zero Addr.
+func hashAddr(a netip.Addr) uint64 {
+	if !a.IsValid() {
+		return 0
+	}
+	h := uint64(14695981039346656037)
+	for _, b := range a.As16() {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
+}

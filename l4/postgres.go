@@ -1,0 +1,127 @@
+package l4
+
+import (
+	"golang.org/x/sys/unix"
+
+	"weir/l4/sniff"
+)
+
+// prologue is what a PostgreSQL session knows of its start. A client asks for TLS
+// with a message of its own before the ClientHello, and so does Weir at the backend:
+// only so can Weir read the server name and stay out of the TLS session.
+type prologue struct {
+	hello   bool // a ClientHello is next
+	gss     bool // GSSAPI encryption was declined
+	wantTLS bool // the backend is to be asked for TLS before anything else
+}
+
+// PostgreSQL's messages, protocol documentation section 54.7.
+const (
+	pgSSLRequest = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
+	pgAccept     = "S"
+	pgDecline    = "N"
+	// pgNeedsTLS is an ErrorResponse for a client that came without TLS where only a name can route.
+	pgNeedsTLS = "E\x00\x00\x00\x66SFATAL\x00VFATAL\x00C08004\x00" +
+		"MTLS with a server name (sslmode=require, sslsni=1) is needed to reach a database here\x00\x00"
+)
+
+// judgePostgres looks at the messages that may precede a ClientHello.
+func (s *session) judgePostgres() {
+	for s.state == stateSniffing && !s.prologue.hello {
+		f := &s.up
+		kind, n, verdict := sniff.Postgres(f.buf.B[f.off:f.end])
+		switch verdict {
+		case sniff.NeedMore:
+			return
+		case sniff.Done:
+			s.pgMessage(kind, n)
+		default:
+			s.close(reasonMalformed)
+		}
+	}
+	if s.state == stateSniffing && s.up.off < s.up.end {
+		s.judgeHello()
+	}
+}
+
+// pgMessage answers or routes one first message of n bytes.
+func (s *session) pgMessage(kind sniff.PGKind, n int) {
+	f := &s.up
+	switch kind {
+	case sniff.PGSSLRequest:
+		if f.end-f.off > n {
+			// Bytes sent before the answer are not protected by TLS and would be
+			// taken for bytes that are (CVE-2021-23214).
+			s.close(reasonMalformed)
+			return
+		}
+		s.prologue.hello, s.prologue.wantTLS = true, true
+		s.pgAnswer(pgAccept, n)
+	case sniff.PGGSSENCRequest:
+		if s.prologue.gss || f.end-f.off > n {
+			s.close(reasonMalformed)
+			return
+		}
+		s.prologue.gss = true
+		s.pgAnswer(pgDecline, n)
+	case sniff.PGDirectTLS:
+		s.prologue.hello = true
+	default: // a startup in clear, or a cancel: no name to route by
+		s.timeSniff()
+		if s.routing.fallback == nil && kind == sniff.PGStartup {
+			// The client may be gone, or its socket full of nothing; either way it is closed.
+			_, _ = unix.Write(s.client.fd, []byte(pgNeedsTLS))
+		}
+		s.route(s.routing.fallback)
+	}
+}
+
+// pgAnswer replies with one byte and forgets the n bytes it answers.
+func (s *session) pgAnswer(answer string, n int) {
+	b := s.w.loop.Scratch()[:1]
+	b[0] = answer[0]
+	if _, err := unix.Write(s.client.fd, b); err != nil {
+		s.close(reasonClientReset)
+		return
+	}
+	s.up.off += n
+	if s.up.off == s.up.end {
+		s.up.off, s.up.end = 0, 0
+	}
+}
+
+// beginNegotiate asks the backend for TLS, as the client has asked Weir.
+func (s *session) beginNegotiate() {
+	b := s.w.loop.Scratch()[:len(pgSSLRequest)]
+	copy(b, pgSSLRequest)
+	if _, err := unix.Write(s.server.fd, b); err != nil {
+		s.close(reasonBackendReset)
+		return
+	}
+	s.state = stateNegotiating
+	s.arm(s.to.group.ConnectTimeout())
+	s.negotiate()
+}
+
+// negotiate waits for the backend's one byte. Nothing more is read: what follows
+// it belongs to the TLS session.
+func (s *session) negotiate() {
+	for s.server.readable {
+		b := s.w.loop.Scratch()[:1]
+		n, err := unix.Read(s.server.fd, b)
+		switch {
+		case err == unix.EAGAIN:
+			s.server.readable, s.server.toEnd = false, false
+		case err == unix.EINTR:
+		case err != nil || n == 0:
+			s.close(reasonBackendReset)
+			return
+		case b[0] != pgAccept[0]:
+			s.close(reasonBackendRefusedTLS)
+			return
+		default:
+			s.startRelay()
+			return
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package l4
+
+// reason says how a session ended. It is a label of metrics and a field of the
+// access log.
+type reason uint8
+
+const (
+	reasonDone              reason = iota // both directions ended
+	reasonClientReset                     // the client broke the connection
+	reasonBackendReset                    // the backend broke the connection
+	reasonIdle                            // nothing moved for idle_timeout
+	reasonHalfClosed                      // nothing moved for half_closed_timeout after one side had ended
+	reasonLifetime                        // the session was as old as it may get
+	reasonSniffTimeout                    // the first bytes did not arrive in time
+	reasonSniffEnd                        // the client ended before its first bytes were complete
+	reasonMalformed                       // the first bytes broke the rules
+	reasonTooLarge                        // the first bytes were longer than allowed
+	reasonNotTLS                          // no TLS where it is required
+	reasonNoRoute                         // no route and no default pool
+	reasonNoServer                        // no usable backend
+	reasonConnectFailed                   // every backend that was tried failed
+	reasonBackendRefusedTLS               // a PostgreSQL backend did not accept TLS
+	reasonNoDescriptors                   // Weir was out of descriptors
+	reasonDrain                           // the drain took too long, or Weir stopped
+	reasonInternal                        // a bug of Weir
+	numReasons
+)
+
+// Sides of a failure, as the access log has them.
+const (
+	sideNone     = ""
+	sideClient   = "client"
+	sideUpstream = "upstream"
+	sideInternal = "internal"
+)
+
+// reasons has the words, and whether the connections end with an RST: always
+// where a stream was cut, so that no one takes what he got for all.
+var reasons = [numReasons]struct {
+	name  string
+	side  string
+	reset bool
+}{
+	reasonDone:              {"done", sideNone, false},
+	reasonClientReset:       {"client_reset", sideClient, true},
+	reasonBackendReset:      {"backend_reset", sideUpstream, true},
+	reasonIdle:              {"idle_timeout", sideNone, false},
+	reasonHalfClosed:        {"half_closed_timeout", sideNone, true},
+	reasonLifetime:          {"lifetime", sideInternal, true},
+	reasonSniffTimeout:      {"sniff_timeout", sideClient, false},
+	reasonSniffEnd:          {"sniff_end", sideClient, false},
+	reasonMalformed:         {"malformed", sideClient, false},
+	reasonTooLarge:          {"too_large", sideClient, false},
+	reasonNotTLS:            {"not_tls", sideClient, false},
+	reasonNoRoute:           {"no_route", sideClient, false},
+	reasonNoServer:          {"no_server", sideUpstream, true},
+	reasonConnectFailed:     {"connect_failed", sideUpstream, true},
+	reasonBackendRefusedTLS: {"backend_refused_tls", sideUpstream, true},
+	reasonNoDescriptors:     {"no_descriptors", sideInternal, true},
+	reasonDrain:             {"drain", sideInternal, true},
+	reasonInternal:          {"internal", sideInternal, true},
+}
+
+func (r reason) String() string { return reasons[r].name }

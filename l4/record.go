@@ -1,0 +1,70 @@
+package l4
+
+import (
+	"time"
+
+	"weir/pool/accesslog"
+	"weir/pool/metric"
+)
+
+// stages are the histograms of the sampled sessions.
+type stages struct {
+	sniff, connect, firstByte, deliver *metric.Histogram
+}
+
+func newStages(r *metric.Registry) stages {
+	of := func(stage string) *metric.Histogram { return r.Histogram(metric.StageSeconds, "l4", stage) }
+	return stages{of("sniff"), of("connect"), of("first_byte"), of("deliver")}
+}
+
+// The stages follow one another: sniff from the accept to the route, connect from
+// there to an established backend connection, first byte from there to the
+// backend's first byte, deliver from there to the end. The clock is read once
+// more than the loop does: a callback may stand for several stages.
+
+func (s *session) timeSniff() {
+	if s.timed {
+		s.stages.Sniff = time.Since(s.acceptedAt)
+		s.w.stages.sniff.Observe(s.stages.Sniff)
+	}
+}
+
+func (s *session) timeConnect() {
+	if s.timed {
+		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff
+		s.w.stages.connect.Observe(s.stages.Connect)
+	}
+}
+
+func (s *session) timeFirstByte() {
+	if s.timed {
+		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.Connect
+		s.w.stages.firstByte.Observe(s.stages.FirstByte)
+	}
+}
+
+// record counts the end of a session and writes its line of the access log.
+func (s *session) record(why reason) {
+	s.counters.active.Add(-1)
+	s.counters.closed[why].Add(1)
+	took := time.Since(s.acceptedAt)
+	if s.timed && s.stages.FirstByte > 0 {
+		s.stages.Deliver = took - s.stages.Sniff - s.stages.Connect - s.stages.FirstByte
+		s.w.stages.deliver.Observe(s.stages.Deliver)
+	}
+	log := s.w.server.access
+	if !log.Enabled() {
+		return
+	}
+	r := &s.w.line
+	*r = accesslog.L4Record{
+		Start: s.acceptedAt, Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni,
+		Backend: s.backend, BytesIn: int64(s.up.bytes), BytesOut: int64(s.down.bytes),
+		Duration: took, Side: reasons[why].side, Reason: reasons[why].name,
+		Retries: max(s.query.Tries()-1, 0), Stages: s.stages,
+	}
+	if s.to != nil {
+		r.Route, r.Pool = s.to.name, s.to.pool
+	}
+	log.L4(r)
+}

@@ -1,0 +1,104 @@
+package l4
+
+import (
+	"bytes"
+	"fmt"
+
+	"weir/conf"
+	"weir/pool/backend"
+)
+
+// routing is what a listener does with its connections: one immutable snapshot. A
+// session keeps the one it started with.
+type routing struct {
+	listener *listener
+	conf     *conf.L4 // nil where l7 is set
+	l7       string   // each connection goes to this L7 listener at once
+	fallback *target  // where there is no route, or none matches; nil closes
+	exact    map[string]named
+	wildcard map[string]*target // by suffix, "*" removed: ".example.com"
+	sniffs   bool               // the first bytes decide
+}
+
+// target is where a connection goes: to a group, or to an L7 listener.
+type target struct {
+	name  string // of the route, for the access log
+	pool  string
+	group *backend.Group
+	l7    string
+}
+
+// named keeps the name beside the target, so that looking it up gives a string
+// without allocating one.
+type named struct {
+	name string
+	to   *target
+}
+
+// newRouting resolves all names in l. Unknown names are bugs of the caller, as a
+// checked configuration has none; they are errors all the same.
+func newRouting(l *Listener, ln *listener) (*routing, error) {
+	r := &routing{listener: ln, conf: l.Conf, l7: l.L7}
+	if l.L7 != "" {
+		return r, nil
+	}
+	if l.Conf == nil {
+		return nil, fmt.Errorf("cannot use listener %q: it has neither an L7 name nor a configuration", l.Name)
+	}
+	r.exact = make(map[string]named)
+	r.wildcard = make(map[string]*target)
+	r.sniffs = len(l.Conf.Routes) > 0 || l.Conf.Protocol == "tls"
+	var err error
+	if l.Conf.Pool != "" {
+		if r.fallback, err = newTarget(l, "", l.Conf.Pool, ""); err != nil {
+			return nil, err
+		}
+	}
+	for _, route := range l.Conf.Routes {
+		for _, name := range route.SNI {
+			to, err := newTarget(l, name, route.Pool, route.L7)
+			if err != nil {
+				return nil, err
+			}
+			if suffix, ok := bytes.CutPrefix([]byte(name), []byte("*")); ok {
+				r.wildcard[string(suffix)] = to
+			} else {
+				r.exact[name] = named{name, to}
+			}
+		}
+	}
+	return r, nil
+}
+
+func newTarget(l *Listener, name, pool, l7 string) (*target, error) {
+	t := &target{name: name, pool: pool, l7: l7}
+	if l7 != "" {
+		return t, nil
+	}
+	if t.group = l.Groups(pool); t.group == nil {
+		return nil, fmt.Errorf("cannot route to pool %q from listener %q: no such pool", pool, l.Name)
+	}
+	return t, nil
+}
+
+// find chooses by server name, lower case and without a final dot: exact, then the
+// longest wildcard, then the fallback. name is "" where that would cost an
+// allocation. It returns nil where the connection is to be closed.
+func (r *routing) find(sni []byte) (to *target, name string) {
+	if e, ok := r.exact[string(sni)]; ok {
+		return e.to, e.name
+	}
+	if len(r.wildcard) > 0 {
+		for i := bytes.IndexByte(sni, '.'); i >= 0; {
+			if to := r.wildcard[string(sni[i:])]; to != nil {
+				return to, ""
+			}
+			next := bytes.IndexByte(sni[i+1:], '.')
+			if next < 0 {
+				break
+			}
+			i += 1 + next
+		}
+	}
+	return r.fallback, ""
+}

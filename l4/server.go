@@ -1,0 +1,205 @@
+// Package l4 accepts every connection that Weir takes and relays those that it
+// passes through as bytes.
+//
+// A [Server] runs a number of loops, each one goroutine with its own listening
+// sockets (SO_REUSEPORT). A connection stays on the loop that accepted it, and so
+// does its backend connection; together they are a session. What a listener does
+// with a connection is in an immutable snapshot that a reload swaps; live sessions
+// keep theirs. Connections for L7 leave by the hand-over function.
+package l4
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"weir/l4/loop"
+	"weir/pool/accesslog"
+	"weir/pool/limit"
+	"weir/pool/metric"
+)
+
+// Options are the surroundings of a Server.
+type Options struct {
+	Loops   int              // 0: one per core
+	Log     *slog.Logger     // nil: nothing is logged
+	Metrics *metric.Registry // nil: nothing is shown
+	Access  *accesslog.Log   // nil: none
+	Conns   *limit.Conns     // nil: no caps
+
+	// HandOver takes over a connection for the L7 listener of this name. It is
+	// called on a loop and must not block. Where it is nil, such connections are closed.
+	HandOver func(l7 string, h loop.Handover)
+}
+
+// Server is all of layer 4. Its methods may be called from any goroutine.
+type Server struct {
+	log      *slog.Logger
+	metrics  *metric.Registry
+	access   *accesslog.Log
+	conns    *limit.Conns
+	handOver func(string, loop.Handover)
+	workers  []*worker
+
+	updating sync.Mutex // held from Prepare to Commit or Abort
+
+	mu        sync.Mutex
+	bindings  map[bindKey]*binding // guarded by mu
+	listeners map[string]*listener // guarded by mu
+	nextUnix  int                  // guarded by mu; the loop of the next unix socket
+	stopped   bool                 // guarded by mu; no more accepting
+}
+
+// New starts the loops. The caller must Close the Server.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = metric.New()
+	}
+	if o.Conns == nil {
+		o.Conns = limit.New(limit.Limits{})
+	}
+	if o.HandOver == nil {
+		o.HandOver = refuse
+	}
+	if o.Loops <= 0 {
+		o.Loops = runtime.GOMAXPROCS(0)
+	}
+	s := &Server{
+		log: o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns, handOver: o.HandOver,
+		bindings: make(map[bindKey]*binding), listeners: make(map[string]*listener),
+	}
+	stages := newStages(o.Metrics)
+	for i := range o.Loops {
+		l, err := loop.New(o.Log)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("cannot start event loop %d of %d: %w", i+1, o.Loops, err)
+		}
+		s.workers = append(s.workers, &worker{index: i, server: s, log: o.Log, loop: l, stages: stages})
+		s.showLoop(i, l.Stats())
+	}
+	o.Metrics.CounterFunc(metric.Panics, s.panics, "loop")
+	return s, nil
+}
+
+// refuse stands in for a missing hand-over function.
+func refuse(_ string, h loop.Handover) {
+	h.Ticket.Release()
+	loop.Reset(h.FD)
+}
+
+func (s *Server) showLoop(index int, st *loop.Stats) {
+	name := strconv.Itoa(index)
+	s.metrics.GaugeFunc(metric.LoopConnections, func() float64 { return float64(st.Watched.Load()) }, name)
+	s.metrics.CounterFunc(metric.LoopBackoffs, st.Backoffs.Load, name)
+	s.metrics.CounterFunc(metric.LoopCallbacks, func() uint64 { return st.Progress.Load() / 2 }, name)
+}
+
+func (s *Server) panics() uint64 {
+	n := uint64(0)
+	for _, w := range s.workers {
+		n += w.loop.Stats().Panics.Load()
+	}
+	return n
+}
+
+// StopAccepting closes all listening sockets after accepting what waits in their
+// queues. Sessions live on. Later updates are refused.
+func (s *Server) StopAccepting() {
+	s.mu.Lock()
+	s.stopped = true
+	var gone []*binding
+	for key, b := range s.bindings {
+		gone = append(gone, b)
+		delete(s.bindings, key)
+	}
+	s.mu.Unlock()
+	s.unbind(gone)
+}
+
+// Drain stops accepting, waits for the sessions to end, and resets those that are
+// left when ctx ends; it then returns the cause. Connections that were handed over
+// are not waited for.
+func (s *Server) Drain(ctx context.Context) error {
+	s.StopAccepting()
+	var waits []chan struct{}
+	for _, w := range s.workers {
+		w.call(func() {
+			if w.first == nil {
+				return
+			}
+			if w.drained == nil {
+				w.drained = make(chan struct{})
+			}
+			waits = append(waits, w.drained)
+		})
+	}
+	for _, c := range waits {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			left := s.Sessions()
+			s.closeSessions()
+			if left == 0 {
+				return nil // the last one ended just now
+			}
+			return fmt.Errorf("cannot wait for %d L4 sessions: %w", left, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+func (s *Server) closeSessions() {
+	for _, w := range s.workers {
+		w.call(func() { w.closeAll(reasonDrain) })
+	}
+}
+
+// Sessions returns the number of open sessions.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, l := range s.listeners {
+		n += l.active()
+	}
+	return n
+}
+
+// Close stops accepting, resets all sessions and ends the loops. It returns when
+// they have ended. A second call does nothing.
+func (s *Server) Close() {
+	s.StopAccepting()
+	s.closeSessions()
+	for _, w := range s.workers {
+		w.loop.Close()
+	}
+}
+
+// Addrs returns where the named listener listens, as "host:port" with the port
+// that the system chose for port 0, or "unix:/path", in the order of the configuration.
+func (s *Server) Addrs(name string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.listeners[name]
+	if l == nil {
+		return nil
+	}
+	var addrs []string
+	for _, key := range l.keys {
+		if b := s.bindings[key]; b != nil {
+			addrs = append(addrs, b.addr.String())
+		}
+	}
+	return addrs
+}
+
+// errStopped refuses an update of a Server that drains.
+var errStopped = errors.New("cannot change listeners: accepting has stopped")

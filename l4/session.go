@@ -1,0 +1,268 @@
+package l4
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/l4/loop"
+	"weir/pool"
+	"weir/pool/accesslog"
+	"weir/pool/backend"
+	"weir/pool/limit"
+)
+
+// state is where a session stands.
+//
+//	accepted ─┬─> sniffing ──┬─> connecting ─┬─> negotiating ─┐
+//	          │              │     ^    │     │                │
+//	          │              │     └────┘     ├────────────────┴─> relaying ──> halfClosed
+//	          │              │  next backend  │
+//	          └──────────────┼────────────────┘
+//	           no first      └─> handed over to L7
+//	           bytes needed
+//
+// Each leads to closed. Negotiating is the TLS prologue with a PostgreSQL backend.
+type state uint8
+
+const (
+	stateAccepted state = iota
+	stateSniffing
+	stateConnecting
+	stateNegotiating
+	stateRelaying
+	stateHalfClosed
+	stateClosed
+)
+
+// session is one client connection and the backend connection it is relayed to.
+// All of it belongs to one loop.
+type session struct {
+	w        *worker
+	routing  *routing
+	counters *counters
+	state    state
+	prologue prologue // PostgreSQL only
+
+	client, server side
+	up, down       flow // client to server, server to client
+
+	timer      loop.Timer
+	accepted   time.Duration // in the loop's time, as the two below
+	moved      time.Duration // last sign of life
+	connecting time.Duration // since when a backend is looked for
+
+	to     *target
+	query  backend.Query
+	member *backend.Member // holds one of its slots
+
+	ticket     limit.Ticket
+	peer       netip.AddrPort
+	acceptedAt time.Time
+	sni        string
+	backend    string // the member that was tried last
+	failed     bool   // a backend was tried in vain
+	timed      bool   // stages of this session are sampled
+	stages     accesslog.Stages
+
+	prev, next *session // the worker's list; next also in its free list
+}
+
+// side is one of the two connections.
+type side struct {
+	fd       int  // -1: not open
+	tcp      bool // a short read means that the socket is empty
+	readable bool // as far as events and reads told
+	writable bool
+	toEnd    bool // read until the end or EAGAIN: more than bytes is waiting
+	broken   bool // takes nothing any more; what it sent before may still be there
+}
+
+// note takes over what an event says.
+func (d *side) note(ev loop.Events) {
+	if ev.Readable() {
+		d.readable = true
+	}
+	if ev.Writable() {
+		d.writable = true
+	}
+	if ev.ReadToEnd() {
+		d.toEnd = true
+	}
+}
+
+// flow is one direction. What the destination did not take is held in buf, and
+// nothing is read from the source until it has.
+type flow struct {
+	src, dst *side
+	buf      *pool.Buffer // nil: nothing held
+	off, end int          // what is held: buf.B[off:end]
+	eof      bool         // the source ended
+	done     bool         // the end was passed on, or cannot be
+	bytes    uint64       // read from the source and meant for the destination
+}
+
+func (f *flow) drop() {
+	if f.buf != nil {
+		f.buf.Release()
+		f.buf, f.off, f.end = nil, 0, 0
+	}
+}
+
+// begin starts a session for an accepted connection.
+func (s *session) begin(fd int, unixSocket bool) {
+	s.client = side{fd: fd, tcp: !unixSocket, writable: true}
+	s.server = side{fd: -1}
+	s.up = flow{src: &s.client, dst: &s.server}
+	s.down = flow{src: &s.server, dst: &s.client}
+	if err := s.w.loop.Watch(fd, s); err != nil {
+		s.client.fd = -1
+		unix.Close(fd)
+		s.w.log.Error("cannot take connection", "listener", s.routing.listener.name, "error", err)
+		s.close(reasonInternal)
+		return
+	}
+	if !s.routing.sniffs {
+		s.route(s.routing.fallback)
+		return
+	}
+	s.state = stateSniffing
+	c := s.routing.conf
+	wait := c.SniffTimeout
+	if s.mayWait() {
+		wait = min(wait, c.ServerFirstWait)
+	}
+	s.arm(wait)
+}
+
+// Ready implements [loop.Handler].
+func (s *session) Ready(fd int, ev loop.Events) {
+	d := &s.client
+	if fd == s.server.fd {
+		d = &s.server
+	}
+	d.note(ev)
+	switch s.state {
+	case stateConnecting:
+		if d == &s.server {
+			s.checkConnect()
+		} else if ev.Failed() && loop.SocketError(fd) != nil {
+			s.close(reasonClientReset)
+		}
+	case stateSniffing:
+		s.sniff()
+	case stateNegotiating:
+		s.negotiate()
+	case stateRelaying, stateHalfClosed:
+		if ev.Failed() && loop.SocketError(fd) != nil {
+			s.broke(d)
+		}
+		s.relay()
+	}
+}
+
+// Expire implements [loop.Expirer].
+func (s *session) Expire(*loop.Timer) {
+	switch s.state {
+	case stateSniffing:
+		s.sniffExpired()
+	case stateConnecting:
+		s.connectExpired()
+	case stateNegotiating:
+		s.close(reasonConnectFailed)
+	case stateRelaying, stateHalfClosed:
+		s.quiet()
+	}
+}
+
+// Abort implements [loop.Aborter].
+func (s *session) Abort() {
+	if s.state != stateClosed {
+		s.close(reasonInternal)
+	}
+}
+
+func (s *session) arm(d time.Duration) { s.w.loop.Arm(&s.timer, d, s) }
+
+// quiet looks at a session whose timer ran out. Traffic does not touch the timer;
+// it only leaves the time.
+func (s *session) quiet() {
+	c := s.routing.conf
+	now := s.w.loop.Now()
+	limit, why := c.IdleTimeout, reasonIdle
+	if s.state == stateHalfClosed {
+		limit, why = c.HalfClosedTimeout, reasonHalfClosed
+	}
+	switch {
+	case c.Lifetime > 0 && now-s.accepted >= c.Lifetime:
+		s.close(reasonLifetime)
+	case now-s.moved >= limit:
+		s.close(why)
+	default:
+		s.watchQuiet()
+	}
+}
+
+// watchQuiet arms the timer for the next moment at which quiet may have to close.
+func (s *session) watchQuiet() {
+	c := s.routing.conf
+	now := s.w.loop.Now()
+	limit := c.IdleTimeout
+	if s.state == stateHalfClosed {
+		limit = c.HalfClosedTimeout
+	}
+	wait := s.moved + limit - now
+	if c.Lifetime > 0 {
+		wait = min(wait, s.accepted+c.Lifetime-now)
+	}
+	s.arm(wait)
+}
+
+// close ends the session for good. The object may be used for another session
+// after the callback that is running, so callers return at once.
+func (s *session) close(why reason) {
+	if s.state == stateClosed {
+		panic("BUG: session closed twice")
+	}
+	s.w.loop.Disarm(&s.timer)
+	cut := reasons[why].reset || s.up.buf != nil && s.state >= stateRelaying || s.down.buf != nil
+	s.state = stateClosed
+	s.closeSide(&s.client, cut)
+	s.closeSide(&s.server, cut)
+	s.up.drop()
+	s.down.drop()
+	s.giveBack(why)
+	s.ticket.Release()
+	s.record(why)
+	s.w.retire(s)
+}
+
+func (s *session) closeSide(d *side, reset bool) {
+	switch {
+	case d.fd < 0:
+		return
+	case reset:
+		s.w.loop.ResetFD(d.fd)
+	default:
+		s.w.loop.CloseFD(d.fd)
+	}
+	d.fd = -1
+}
+
+// giveBack tells the member how the session went and returns its slot.
+func (s *session) giveBack(why reason) {
+	m := s.member
+	if m == nil {
+		return
+	}
+	s.member = nil
+	switch {
+	case why == reasonBackendReset && s.down.bytes == 0:
+		// Reset without an answer. Later resets are as often the protocol's own way to end.
+		m.Report(backend.Reset)
+	case s.down.bytes > 0:
+		m.Report(backend.Success)
+	}
+	m.Done()
+}

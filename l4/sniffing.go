@@ -1,0 +1,134 @@
+package l4
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+
+	"weir/l4/loop"
+	"weir/l4/sniff"
+	"weir/pool"
+	"weir/pool/limit"
+)
+
+// sniffStart is the first size of the buffer for first bytes: today's ClientHello
+// has about 1.5 KB.
+const sniffStart = 4 << 10
+
+// sniff reads first bytes until they decide. They are held in the up flow, so
+// that they reach the backend before everything else.
+func (s *session) sniff() {
+	for s.state == stateSniffing && s.client.readable {
+		n, err := unix.Read(s.client.fd, s.sniffSpace())
+		switch {
+		case err == unix.EAGAIN:
+			s.client.readable, s.client.toEnd = false, false
+		case err == unix.EINTR:
+		case err != nil:
+			s.close(reasonClientReset)
+		case n == 0:
+			s.close(reasonSniffEnd)
+		default:
+			if s.up.end == 0 && s.mayWait() {
+				s.arm(s.routing.conf.SniffTimeout) // the client does speak first
+			}
+			s.up.end += n
+			s.judge()
+		}
+	}
+}
+
+// sniffSpace returns room for more bytes. Within the limit there always is some:
+// what fills the buffer without a verdict is too large.
+func (s *session) sniffSpace() []byte {
+	f := &s.up
+	most := int(s.routing.conf.SniffMax)
+	switch {
+	case f.buf == nil:
+		f.buf = pool.Get(min(sniffStart, most))
+	case f.end == len(f.buf.B):
+		larger := pool.Get(min(4*f.end, most))
+		copy(larger.B, f.buf.B[:f.end])
+		f.buf.Release()
+		f.buf = larger
+	}
+	return f.buf.B[f.end:min(len(f.buf.B), most)]
+}
+
+// judge looks at what has arrived and routes, waits for more, or closes.
+func (s *session) judge() {
+	if s.routing.conf.Protocol == "postgres" && !s.prologue.hello {
+		s.judgePostgres()
+		return
+	}
+	s.judgeHello()
+}
+
+// judgeHello wants a ClientHello. The fallback is for connections that are known
+// to be something else, or to ask for no name of ours: never for a hello that is
+// broken or incomplete, which would be a way around the routes.
+func (s *session) judgeHello() {
+	f := &s.up
+	hello := &s.w.hello
+	most := int(s.routing.conf.SniffMax)
+	switch sniff.ClientHello(f.buf.B[f.off:f.end], most-f.off, hello) {
+	case sniff.NeedMore:
+	case sniff.Done:
+		s.timeSniff()
+		to, name := s.routing.find(hello.SNI())
+		if name == "" {
+			name = string(hello.SNI())
+		}
+		s.sni = name
+		s.route(to)
+	case sniff.NotTLS:
+		if s.routing.conf.Protocol != "auto" {
+			s.close(reasonNotTLS)
+			return
+		}
+		s.timeSniff()
+		s.route(s.routing.fallback)
+	case sniff.Malformed:
+		s.close(reasonMalformed)
+	case sniff.TooLarge:
+		s.close(reasonTooLarge)
+	}
+}
+
+// mayWait reports whether a silent client goes to the fallback after
+// server_first_wait, for protocols in which the server speaks first.
+func (s *session) mayWait() bool {
+	c := s.routing.conf
+	return c.Protocol == "auto" && c.ServerFirstWait > 0 && s.routing.fallback != nil
+}
+
+// sniffExpired ends the wait for first bytes.
+func (s *session) sniffExpired() {
+	if s.up.end == 0 && s.mayWait() {
+		s.route(s.routing.fallback)
+		return
+	}
+	s.close(reasonSniffTimeout)
+}
+
+// handOver gives the client connection to an L7 listener, with what was read.
+func (s *session) handOver(to *target) {
+	h := loop.Handover{
+		FD: s.client.fd, Local: loop.LocalAddr(s.client.fd), Remote: s.peer,
+		Accepted: s.acceptedAt, Ticket: s.ticket, SNI: s.sni, Listener: s.routing.listener.name,
+	}
+	if f := &s.up; f.buf != nil {
+		h.Data = bytes.Clone(f.buf.B[f.off:f.end])
+		f.drop()
+	}
+	s.ticket = limit.Ticket{}
+	s.w.loop.Disarm(&s.timer)
+	s.w.loop.Release(h.FD)
+	s.client.fd = -1
+	s.state = stateClosed
+	s.counters.active.Add(-1)
+	s.counters.handedOver.Add(1)
+	w := s.w
+	w.retire(s)
+	w.give(to.l7, h)
+}
