@@ -2,40 +2,26 @@ package route
 
 import (
 	"errors"
-	"fmt"
 	"strings"
+
 	"weir/l7/message"
 )
 
-// canonical brings a configured path into the form of a Match path; octets that
-// no request target can hold (spaces, non-ASCII letters) are escaped first, so
-// that "/café/" may be written as it is. Paths that no request can have are
-// errors. Encoded slashes are let through: whether a listener takes them is its
-// own setting.
+// canonical brings a configured path into the form of a Match path. Paths that no
+// request can have are errors. Encoded slashes are let through: whether a
+// listener takes them is its own setting.
 func canonical(path string) (string, error) {
-	if path == "*" {
+	switch {
+	case path == "*":
 		return path, nil
-	}
-	if path == "" || path[0] != '/' {
+	case path == "" || path[0] != '/':
 		return "", errors.New(`it must start with "/"`)
+	case strings.ContainsAny(path, "?#"):
+		return "", errors.New("a query or fragment does not belong to the path of a request")
 	}
-	var b strings.Builder
-	for i := range len(path) {
-		switch c := path[i]; {
-		case c == '?' || c == '#':
-			return "", fmt.Errorf("%q does not belong to the path of a request", c)
-		case c <= ' ' || c >= 0x7f:
-			fmt.Fprintf(&b, "%%%02X", c)
-		default:
-			b.WriteByte(c)
-		}
+	out, err := message.AppendPath(nil, []byte(path), true)
+	if e, ok := errors.AsType[*message.Error](err); ok {
+		return "", errors.New(e.Text)
 	}
-	out, err := message.AppendPath(nil, []byte(b.String()), true)
-	if err != nil {
-		if e, ok := errors.AsType[*message.Error](err); ok {
-			return "", errors.New(e.Text)
-		}
-		return "", err
-	}
-	return string(out), nil
+	return string(out), err
 }

@@ -49,6 +49,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
 	"weir/conf"
 )
 

@@ -100,12 +100,6 @@ func (c *Conn) lend(n *counters, tg *target, reused bool) {
 // SetTimeouts sets the limits of this exchange; before it there are none.
 func (c *Conn) SetTimeouts(t Timeouts) { c.timeouts = t }
 
-// Name is the address of the member, for logs.
-func (c *Conn) Name() string { return c.name }
-
-// Reused reports whether the connection has served an exchange before this one.
-func (c *Conn) Reused() bool { return c.reused }
-
 // Release ends the exchange. The connection is kept for the next one if the
 // request was sent wholly, the response was received wholly and lets it live,
 // nothing is buffered beyond it, and the endpoint did not go down meanwhile;

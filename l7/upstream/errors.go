@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"weir/l7/message"
-	"weir/pool/backend"
 )
 
 // Stage says how far the exchange with the backend had come.
@@ -76,18 +75,6 @@ func (e *Error) Stale() bool {
 // client or a time limit, is to blame: a replayable request may be sent again.
 func (e *Error) Retryable() bool {
 	return !e.Answered && !e.Timeout && e.Side != message.Client
-}
-
-// Outcome is what to report to the member about an error of an established
-// connection. Get has reported for StageDial itself.
-func (e *Error) Outcome() backend.Outcome {
-	switch {
-	case e.Side != message.Upstream:
-		return backend.LocalError
-	case e.Timeout:
-		return backend.Timeout
-	}
-	return backend.Reset
 }
 
 // Causes that are not the operating system's.

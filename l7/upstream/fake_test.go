@@ -217,7 +217,7 @@ func exchange(t testing.TB, tr *Transport, tg *target) (reused bool) {
 	if status, body, err := fetch(c); status != 200 || string(body) != "ok" || err != nil {
 		t.Errorf("got %d %q %v", status, body, err)
 	}
-	return c.Reused()
+	return c.reused
 }
 
 // eventually waits until f holds.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"weir/l7/message"
-	"weir/pool/backend"
 )
 
 // Row 2: the backend reads the request and closes. It ran at most once, and the
@@ -38,9 +37,8 @@ func TestClosedBeforeHead(t *testing.T) {
 		if e.Side != message.Upstream || e.Stage != StageHead || e.Timeout || !e.Sent || e.Answered || e.Reused {
 			t.Errorf("%s: got %+v", name, e)
 		}
-		if e.Unsent() || e.Stale() || !e.Retryable() || e.Outcome() != backend.Reset {
-			t.Errorf("%s: unsent %v, stale %v, retryable %v, %v",
-				name, e.Unsent(), e.Stale(), e.Retryable(), e.Outcome())
+		if e.Unsent() || e.Stale() || !e.Retryable() {
+			t.Errorf("%s: unsent %v, stale %v, retryable %v", name, e.Unsent(), e.Stale(), e.Retryable())
 		}
 		c.Release()
 		if n := requests.Load(); n != 1 {
@@ -241,8 +239,7 @@ func TestSilentBackend(t *testing.T) {
 	start := time.Now()
 	_, _, err := fetch(c)
 	e := asError(t, err)
-	if !e.Timeout || e.Stage != StageHead || e.Side != message.Upstream ||
-		e.Retryable() || e.Outcome() != backend.Timeout {
+	if !e.Timeout || e.Stage != StageHead || e.Side != message.Upstream || e.Retryable() {
 		t.Errorf("got %+v", e)
 	}
 	if d := time.Since(start); d < short {
@@ -328,7 +325,7 @@ func TestDeadlinePassedWhileIdle(t *testing.T) {
 	tr := newTransport(t)
 	for i := range 3 {
 		c := mustGet(t, tr, f.target(), false)
-		if c.Reused() != (i > 0) {
+		if c.reused != (i > 0) {
 			t.Error("the connection was not kept")
 		}
 		limit := patience

@@ -39,7 +39,7 @@ func TestIdleTimeoutOfTheBackend(t *testing.T) {
 		exchange(t, tr, b.target()) // its own limit is an hour
 		c := mustGet(t, tr, b.target(), false)
 		defer c.Release()
-		if got := c.idleUntil.Sub(before); !c.Reused() || got < want || got > want+patience {
+		if got := c.idleUntil.Sub(before); !c.reused || got < want || got > want+patience {
 			t.Errorf("%q: kept for %v, want %v", field, got, want)
 		}
 	}

@@ -68,7 +68,7 @@ func fetchFrom(t *testing.T, tr *Transport, g *backend.Group) (body string, dial
 				return string(got), dials, retries
 			}
 			e := asError(t, err)
-			m.Report(e.Outcome())
+			m.Report(backend.Reset)
 			if retries++; !e.Stale() || retries > 1 {
 				t.Fatalf("got %+v", e)
 			}

@@ -35,7 +35,7 @@ func TestFreshIgnoresIdle(t *testing.T) {
 	tr := newTransport(t)
 	exchange(t, tr, f.target())
 	c := mustGet(t, tr, f.target(), true)
-	if c.Reused() {
+	if c.reused {
 		t.Error("a fresh connection was reused")
 	}
 	c.Release()
