@@ -4,7 +4,7 @@ package backend
 // first that holds maglevShare places for each of its members.
 var maglevSizes = [...]int{4093, 16381, 65521, 262139, 1048573}
 
-const maglevShare = 100
+const maglevShare = 50
 
 // sourceHash sends equal hashes to the same member, by a Maglev lookup table
 // (Eisenbud et al., NSDI 2016, section 3.4): each member has a permutation of the

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
 	"weir/conf"
 )
 

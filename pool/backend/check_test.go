@@ -44,7 +44,7 @@ func TestHTTPCheck(t *testing.T) {
 		fmt.Fprintf(w, "host=%s agent=%s close=%v method=%s", r.Host, r.UserAgent(), r.Close, r.Method)
 	})
 	mux.HandleFunc("/query", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.RawQuery) })
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/500", http.StatusFound) })
+	mux.Handle("/moved", http.RedirectHandler("/500", http.StatusFound))
 	mux.HandleFunc("/500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 	mux.HandleFunc("/204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	mux.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) { <-block })

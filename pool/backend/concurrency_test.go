@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -193,5 +194,23 @@ func BenchmarkPick(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// A rebuild happens on the goroutine that reports a failure, so it must be short.
+func BenchmarkRebuild(b *testing.B) {
+	for _, balance := range []string{balanceRoundRobin, balanceSourceHash} {
+		for _, n := range []int{10, 100, 1000} {
+			b.Run(balance+"/"+strconv.Itoa(n), func(b *testing.B) {
+				r := New(Options{})
+				defer r.Close()
+				g := commit(b, r, testPool("p", balance, servers(spread(n)...))).Group("p")
+				for b.Loop() {
+					r.mu.Lock()
+					g.rebuild(time.Now())
+					r.mu.Unlock()
+				}
+			})
+		}
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"weir/conf"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"weir/conf"
 )
 
 // The bounds of a lookup. hostsTTL is how long an answer of /etc/hosts stands;

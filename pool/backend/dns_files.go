@@ -115,16 +115,19 @@ func parseResolvConf(text string) resolvConf {
 				c.search = append(c.search, absolute(strings.ToLower(domain)))
 			}
 		case "options":
-			for _, option := range fields[1:] {
-				if value, ok := strings.CutPrefix(option, "ndots:"); ok {
-					if n, err := strconv.Atoi(value); err == nil && n >= 0 {
-						c.ndots = min(n, maxNdots)
-					}
-				}
-			}
+			c.setOptions(fields[1:])
 		}
 	}
 	return c
+}
+
+func (c *resolvConf) setOptions(options []string) {
+	for _, option := range options {
+		value, ok := strings.CutPrefix(option, "ndots:")
+		if n, err := strconv.Atoi(value); ok && err == nil && n >= 0 {
+			c.ndots = min(n, maxNdots)
+		}
+	}
 }
 
 // names lists the absolute names to ask for when host is meant, in order: a name

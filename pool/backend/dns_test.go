@@ -14,9 +14,10 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"weir/conf"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"weir/conf"
 )
 
 // fakeDNS is a name server on loopback. Each question is answered by answer, which
@@ -338,7 +339,8 @@ func TestLookupBothFamilies(t *testing.T) {
 		}
 		return fakeAnswer{}
 	})
-	if _, err := newResolver(s.conf()).lookup(context.Background(), "app.test"); err == nil || errors.Is(err, errNoAddress) {
+	_, err = newResolver(s.conf()).lookup(context.Background(), "app.test")
+	if err == nil || errors.Is(err, errNoAddress) {
 		t.Errorf("A empty, AAAA fails: got %v", err)
 	}
 }

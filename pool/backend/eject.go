@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"log/slog"
 	"time"
+
 	"weir/pool/metric"
 )
 
@@ -20,20 +22,29 @@ func (m *Member) Report(o Outcome) {
 	case Success:
 		clear32(&e.timeouts)
 		clear32(&e.failures)
+		if e.probation.Load() {
+			e.probation.Store(false)
+		}
 	case Refused:
-		if !e.ejected.Load() && !e.down.Load() {
-			m.group.r.eject(m, o)
-		}
+		m.failed(o, 1, 1)
 	case ConnectTimeout:
-		if e.timeouts.Add(1) >= maxTimeouts && e.Usable() {
-			m.group.r.eject(m, o)
-		}
+		m.failed(o, e.timeouts.Add(1), maxTimeouts)
 	case Reset, Timeout, ServerError:
-		if limit := m.group.Conf().Ejection.Failures; e.failures.Add(1) >= uint32(max(limit, 1)) && e.Usable() {
-			m.group.r.eject(m, o)
-		}
+		m.failed(o, e.failures.Add(1), m.group.Conf().Ejection.Failures)
 	case LocalError:
 		// Weir's own trouble says nothing about the member.
+	}
+}
+
+// failed ejects the endpoint when it has failed as many times in a row as its group
+// allows; once is enough as long as nothing has gone well since the last ejection.
+func (m *Member) failed(o Outcome, times uint32, limit int) {
+	e := m.endpoint
+	if e.probation.Load() {
+		limit = 1
+	}
+	if int(times) >= limit && e.Usable() && m.group.Conf().Ejection.Enabled {
+		m.group.r.eject(m, o)
 	}
 }
 
@@ -83,7 +94,7 @@ func (r *Registry) markEjected(m *Member, cause Outcome) bool {
 		r.metrics.Counter(metric.BackendEjections, o.group.name, o.name, cause.String()).Inc()
 		r.stateChanged(o, StateEjected)
 	}
-	r.log.Warn("backend ejected", "pool", m.group.name, "backend", m.name, "reason", cause.String(),
+	r.events.add(slog.LevelWarn, "backend ejected", "pool", m.group.name, "backend", m.name, "reason", cause.String(),
 		"for", length, "in_a_row", x.level)
 	return true
 }
@@ -106,12 +117,13 @@ func (r *Registry) readmit(e *Endpoint, now time.Time, why string) {
 	e.ejection.probing = false
 	e.failures.Store(0)
 	e.timeouts.Store(0)
+	e.probation.Store(true)
 	e.ejected.Store(false)
 	r.rebuildAround(e, now)
 	for _, m := range e.members {
 		r.stateChanged(m, StateHealthy)
 	}
-	r.log.Info("backend back from ejection", "backend", e.String(), "reason", why)
+	r.events.add(slog.LevelInfo, "backend back from ejection", "backend", e.String(), "reason", why)
 }
 
 func (r *Registry) stateChanged(m *Member, s State) {

@@ -8,9 +8,10 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-	"weir/conf"
 
 	"golang.org/x/sys/unix"
+
+	"weir/conf"
 )
 
 // State says how an endpoint is doing, best first.
@@ -23,7 +24,7 @@ type State uint8
 //	healthy <-> degraded -> ejected -> healthy   (traffic; time, check or probe)
 const (
 	StateHealthy  State = iota // nothing is held against it
-	StateDegraded              // its last checks or connections failed, but too few to act
+	StateDegraded              // in use, but recent checks or traffic failed
 	StateEjected               // live traffic took it out for a time
 	StateDown                  // its active check took it out
 )
@@ -68,11 +69,12 @@ type Endpoint struct {
 	sockaddr unix.Sockaddr
 	health   conf.Health
 
-	down     atomic.Bool
-	ejected  atomic.Bool
-	failures atomic.Uint32 // resets, timeouts and 5xx in a row
-	timeouts atomic.Uint32 // connect timeouts in a row
-	badCheck atomic.Bool   // the last check failed
+	down      atomic.Bool
+	ejected   atomic.Bool
+	failures  atomic.Uint32 // resets, timeouts and 5xx in a row
+	timeouts  atomic.Uint32 // connect timeouts in a row
+	badCheck  atomic.Bool   // the last check failed
+	probation atomic.Bool   // back from an ejection, and nothing has gone well since
 
 	// The rest is guarded by Registry.mu.
 	members  []*Member // those of committed groups; none left: the endpoint goes
@@ -98,9 +100,8 @@ type ejectState struct {
 	ended   time.Time // when the endpoint came back
 	level   int       // ejections without a calm period between them
 	cause   Outcome
-	probing bool // a probe is on its way
-	retry   time.Duration
-	maxTime time.Duration
+	probing bool          // a probe is on its way
+	retry   time.Duration // between probes
 }
 
 // ID is unique in the process and never used again.
@@ -123,18 +124,20 @@ func (e *Endpoint) State() State {
 		return StateDown
 	case e.ejected.Load():
 		return StateEjected
-	case e.badCheck.Load() || e.failures.Load() > 0 || e.timeouts.Load() > 0:
+	case e.badCheck.Load() || e.probation.Load() || e.failures.Load() > 0 || e.timeouts.Load() > 0:
 		return StateDegraded
 	}
 	return StateHealthy
 }
 
 // String gives the address as the configuration writes it.
-func (e *Endpoint) String() string {
-	if e.key.network == "unix" {
-		return "unix:" + e.key.address
+func (e *Endpoint) String() string { return addressLabel(e.key.network, e.key.address) }
+
+func addressLabel(network, address string) string {
+	if network == "unix" {
+		return "unix:" + address
 	}
-	return e.key.address
+	return address
 }
 
 // place is an address to connect to, before it is an endpoint.
@@ -144,6 +147,9 @@ type place struct {
 	server           string // as configured
 	sockaddr         unix.Sockaddr
 }
+
+// label is the name of the member at p.
+func (p *place) label() string { return addressLabel(p.network, p.address) }
 
 func unixPlace(a conf.Addr) place {
 	return place{

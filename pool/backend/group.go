@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
 	"weir/conf"
 	"weir/pool/metric"
 )

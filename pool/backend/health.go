@@ -3,8 +3,10 @@ package backend
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"time"
+
 	"weir/pool/metric"
 )
 
@@ -176,7 +178,7 @@ func (r *Registry) goDown(e *Endpoint, now time.Time, err error) {
 	r.rebuildAround(e, now)
 	for _, m := range e.members {
 		r.stateChanged(m, StateDown)
-		r.log.Warn("backend down", "pool", m.group.name, "backend", m.name, "reason", err)
+		r.events.add(slog.LevelWarn, "backend down", "pool", m.group.name, "backend", m.name, "reason", err)
 	}
 }
 
@@ -190,10 +192,11 @@ func (r *Registry) comeUp(e *Endpoint, now time.Time) {
 	}
 	e.failures.Store(0)
 	e.timeouts.Store(0)
+	e.probation.Store(false)
 	r.rebuildAround(e, now)
 	for _, m := range e.members {
 		r.stateChanged(m, StateHealthy)
-		r.log.Info("backend up", "pool", m.group.name, "backend", m.name, "passes", e.check.passes)
+		r.events.add(slog.LevelInfo, "backend up", "pool", m.group.name, "backend", m.name, "passes", e.check.passes)
 	}
 }
 

@@ -63,6 +63,7 @@ func (p *fakeProber) count(of *map[string]int, ctx context.Context, e *Endpoint)
 }
 
 func (p *fakeProber) check(ctx context.Context, e *Endpoint) error { return p.count(&p.checks, ctx, e) }
+
 func (p *fakeProber) probe(ctx context.Context, e *Endpoint) error { return p.count(&p.probes, ctx, e) }
 
 // sim is a registry in a bubble of simulated time, without a network.
@@ -157,7 +158,7 @@ func TestCheckRiseAndFall(t *testing.T) {
 			t.Errorf("OnDown was told of %v", s.downs)
 		}
 		m := g.Status().Members[0]
-		if m.State != "down" || m.LastCheck.Error != "bad" || m.LastCheck.Result != checkFailed || m.LastCheck.Fails != 3 {
+		if c := m.LastCheck; m.State != "down" || c.Error != "bad" || c.Result != checkFailed || c.Fails != 3 {
 			t.Errorf("status: %+v, %+v", m, m.LastCheck)
 		}
 		s.wait(time.Second)
@@ -277,6 +278,33 @@ func TestFailuresEjectInARow(t *testing.T) {
 		if s.probes[m.Name()] != 0 {
 			t.Error("an endpoint that takes connections was probed")
 		}
+	})
+}
+
+// An endpoint that is back from an ejection is on probation: until something goes
+// well there, the first failure takes it out again.
+func TestProbation(t *testing.T) {
+	simulate(t, func(s *sim) {
+		g := commit(t, s.r, testPool("p", "", servers(1, 1))).Group("p")
+		m := g.Members()[0]
+		fail := func(n int) {
+			for range n {
+				m.Report(Timeout)
+			}
+		}
+		fail(5)
+		s.after(g, "12", 2*time.Second)
+		if st := m.Endpoint().State(); st != StateDegraded {
+			t.Errorf("state is %v on probation", st)
+		}
+		fail(1)
+		s.expect(g, "2", "failed on probation")
+		s.after(g, "12", 3*time.Second)
+		m.Report(Success)
+		fail(4)
+		s.expect(g, "12", "off probation")
+		fail(1)
+		s.expect(g, "2", "five in a row")
 	})
 }
 

@@ -7,9 +7,10 @@ import (
 	"net/netip"
 	"testing"
 	"time"
-	"weir/conf"
 
 	"go.uber.org/goleak"
+
+	"weir/conf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

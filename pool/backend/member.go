@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -117,7 +118,7 @@ func (m *Member) change(what string, value any, apply func()) {
 	if !m.gone {
 		m.group.rebuild(time.Now())
 	}
-	r.log.Info("backend setting changed", "pool", m.group.name, "backend", m.name, what, value)
+	r.events.add(slog.LevelInfo, "backend setting changed", "pool", m.group.name, "backend", m.name, what, value)
 }
 
 // weight is the weight in force, before slow start. Registry.mu is held.

@@ -3,8 +3,8 @@ package backend
 import (
 	"math"
 	"net/netip"
-	"slices"
 	"time"
+
 	"weir/conf"
 	"weir/pool/metric"
 )
@@ -13,28 +13,40 @@ import (
 // DNS answers, publishes a new table, and returns the endpoints that no group has
 // any more. Registry.mu is held.
 func (g *Group) setMembers(now time.Time) []*Endpoint {
-	old := g.members
+	old := make(map[string]*Member, len(g.members))
+	for _, m := range g.members {
+		old[m.name] = m
+	}
+	before := g.members
 	g.members = nil
+	taken := make(map[string]bool, len(before))
+	var fresh []*Member
 	for i := range g.pool.Servers {
 		s := &g.pool.Servers[i]
 		for _, p := range g.r.places(s.Addr) {
 			// One address is one member, though two entries lead to it: the first counts.
-			if g.atAddress(g.members, p) == nil {
-				g.members = append(g.members, g.member(p, s, old))
+			if taken[p.label()] {
+				continue
+			}
+			taken[p.label()] = true
+			m, isNew := g.member(p, s, old[p.label()])
+			g.members = append(g.members, m)
+			if isNew {
+				fresh = append(fresh, m)
+			} else {
+				delete(old, m.name)
 			}
 		}
 	}
 	var gone []*Endpoint
-	for _, m := range old {
-		if !slices.Contains(g.members, m) {
+	for _, m := range before {
+		if old[m.name] == m {
 			gone = g.remove(m, gone)
 		}
 	}
 	// Only now, as a member that is new may show its metrics under the name of one that left.
-	for _, m := range g.members {
-		if !slices.Contains(old, m) {
-			g.show(m)
-		}
+	for _, m := range fresh {
+		g.show(m)
 	}
 	g.rebuild(now)
 	return gone
@@ -57,34 +69,25 @@ func (r *Registry) places(a conf.Addr) []place {
 	return places
 }
 
-// atAddress finds the member at the address of p.
-func (g *Group) atAddress(members []*Member, p place) *Member {
-	for _, m := range members {
-		if m.endpoint.key.network == p.network && m.endpoint.key.address == p.address {
-			return m
-		}
-	}
-	return nil
-}
-
-// member keeps the member at p or makes one. A new member for an address that the
-// group had with other check settings takes over what the administrator set.
-func (g *Group) member(p place, s *conf.Server, old []*Member) *Member {
+// member keeps before, the member at p so far, or makes one. A new member for an
+// address that the group had with other check settings takes over what the
+// administrator set.
+func (g *Group) member(p place, s *conf.Server, before *Member) (m *Member, isNew bool) {
 	e := g.r.endpoint(p, &g.pool.Health)
-	before := g.atAddress(old, p)
-	if before == nil || before.endpoint != e {
-		m := &Member{id: uint32(g.r.nextID()), group: g, endpoint: e, name: e.String(), override: -1}
-		if before != nil {
-			m.entry = before.entry
-			m.drain, m.maintenance, m.override = before.drain, before.maintenance, before.override
-		} else {
-			m.entry = newEntry(s)
-		}
-		e.members = append(e.members, m)
-		before = m
+	if before != nil && before.endpoint == e {
+		before.configure(newEntry(s))
+		return before, false
 	}
-	before.configure(newEntry(s))
-	return before
+	m = &Member{
+		id: uint32(g.r.nextID()), group: g, endpoint: e, name: p.label(), override: -1, entry: newEntry(s),
+	}
+	if before != nil {
+		m.entry = before.entry
+		m.drain, m.maintenance, m.override = before.drain, before.maintenance, before.override
+	}
+	m.configure(newEntry(s))
+	e.members = append(e.members, m)
+	return m, true
 }
 
 func newEntry(s *conf.Server) entry {

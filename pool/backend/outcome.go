@@ -65,8 +65,7 @@ func Classify(err error) Outcome {
 	if err == nil {
 		return Connected
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return classifyErrno(errno)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) {

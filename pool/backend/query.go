@@ -1,5 +1,7 @@
 package backend
 
+import "slices"
+
 // maxTries is how many members one Query can try. A caller that was turned away
 // by so many servers is better served by an error than by more waiting.
 const maxTries = 16
@@ -24,12 +26,7 @@ func (q *Query) Reset(hash uint64) {
 func (q *Query) Tries() int { return int(q.count) }
 
 func (q *Query) has(m *Member) bool {
-	for _, id := range q.tried[:q.count] {
-		if id == m.id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(q.tried[:q.count], m.id)
 }
 
 // take reserves a slot on m for q, unless q was given m before or m is full.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
 	"weir/conf"
 	"weir/pool/metric"
 )
@@ -31,12 +32,11 @@ type Options struct {
 // Registry owns all groups and endpoints of a process and the goroutines that
 // keep their state.
 type Registry struct {
-	log      *slog.Logger
+	events   *events
 	metrics  *metric.Registry
 	onDown   func(*Endpoint)
 	resolver atomic.Pointer[resolver]
 	prober   prober
-	started  time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -68,7 +68,7 @@ func New(o Options) *Registry {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Registry{
-		log: o.Log, metrics: o.Metrics, onDown: o.OnDown, prober: netProber{}, started: time.Now(),
+		events: newEvents(o.Log), metrics: o.Metrics, onDown: o.OnDown, prober: netProber{},
 		ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxChecks),
 		groups: map[string]*Group{}, endpoints: map[endpointKey]*Endpoint{}, names: map[string]*dnsName{},
@@ -76,6 +76,7 @@ func New(o Options) *Registry {
 	}
 	r.resolver.Store(newResolver(o.DNS))
 	r.wg.Go(r.keep)
+	go r.events.write(ctx.Done())
 	return r
 }
 
@@ -87,6 +88,7 @@ func (r *Registry) Close() {
 	r.mu.Unlock()
 	r.cancel()
 	r.wg.Wait()
+	r.events.close()
 }
 
 // Group finds a committed group by the name of its pool; nil where there is none.
@@ -109,7 +111,7 @@ func (r *Registry) dropped(endpoints ...*Endpoint) {
 func (r *Registry) guard(what string, round func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.log.Error("recovered a panic", "in", what, "panic", v, "stack", string(debug.Stack()))
+			r.events.add(slog.LevelError, "recovered a panic", "in", what, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	round()

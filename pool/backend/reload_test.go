@@ -226,7 +226,9 @@ func TestPrepareRefuses(t *testing.T) {
 
 func TestOneAddressIsOneMember(t *testing.T) {
 	r := newTestRegistry(t, Options{})
-	list := []conf.Server{server("10.0.0.1:1"), server("10.0.0.1:1"), server("[::ffff:10.0.0.1]:1"), server("10.0.0.1:2")}
+	list := []conf.Server{
+		server("10.0.0.1:1"), server("10.0.0.1:1"), server("[::ffff:10.0.0.1]:1"), server("10.0.0.1:2"),
+	}
 	list[0].Weight = 3
 	g := commit(t, r, testPool("p", "", list)).Group("p")
 	if st := g.Status().Members; len(st) != 2 || st[0].Weight != 3 {

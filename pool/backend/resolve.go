@@ -3,9 +3,11 @@ package backend
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
+
 	"weir/conf"
 	"weir/pool/metric"
 )
@@ -123,7 +125,7 @@ func (r *Registry) applyAnswer(n *dnsName, p prepared) ([]*Endpoint, time.Durati
 	if r.names[n.host] != n || slices.Equal(before, n.addrs) {
 		return nil, wait
 	}
-	r.log.Info("addresses of a name changed", "name", n.host, "before", before, "now", n.addrs)
+	r.events.add(slog.LevelInfo, "addresses of a name changed", "name", n.host, "before", before, "now", n.addrs)
 	var gone []*Endpoint
 	for _, g := range r.order {
 		if slices.Contains(poolNames(g.pool), n.host) {
@@ -137,8 +139,8 @@ func (r *Registry) applyAnswer(n *dnsName, p prepared) ([]*Endpoint, time.Durati
 func (r *Registry) learn(n *dnsName, p prepared) time.Duration {
 	if p.err != nil {
 		if n.err == nil || n.err.Error() != p.err.Error() {
-			r.log.Warn("cannot resolve a name, last good addresses stay", "name", n.host, "error", p.err,
-				"addresses", n.addrs)
+			r.events.add(slog.LevelWarn, "cannot resolve a name, last good addresses stay",
+				"name", n.host, "error", p.err, "addresses", n.addrs)
 		}
 		n.err, n.at = p.err, p.at
 		n.failures++

@@ -168,7 +168,7 @@ func TestHalfAnAnswer(t *testing.T) {
 	learn := func(v4, v6 string, lost4, lost6 bool, want string) {
 		t.Helper()
 		a := answer{ttl: time.Second, lost4: lost4, lost6: lost6}
-		for _, s := range strings.Fields(v4 + " " + v6) {
+		for s := range strings.FieldsSeq(v4 + " " + v6) {
 			a.addrs = append(a.addrs, parseHosts(s + " x")["x"]...)
 		}
 		r.mu.Lock()
@@ -189,9 +189,10 @@ func TestRetryOfLookupsBacksOff(t *testing.T) {
 	n := &dnsName{host: "x"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
 		got := r.learn(n, prepared{err: errDNSTimeout})
-		if want *= time.Second; got < want*9/10 || got > want*11/10+time.Millisecond {
+		want := time.Duration(seconds) * time.Second
+		if got < want*9/10 || got > want*11/10+time.Millisecond {
 			t.Errorf("got %v, want about %v", got, want)
 		}
 	}

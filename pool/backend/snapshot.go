@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"weir/conf"
 )
 
@@ -31,8 +32,8 @@ type prepared struct {
 }
 
 // Prepare makes a snapshot of pools. Names that the registry does not know yet are
-// looked up, all at once and for at most the DNS timeout; a name without an answer
-// is no error: its servers join when one comes. Nothing is started or changed. The
+// looked up, for at most three times the DNS timeout in all; a name without an
+// answer is no error: its servers join when one comes. Nothing is started or changed. The
 // snapshot must go to Commit or Discard before the next Prepare.
 func (r *Registry) Prepare(ctx context.Context, pools []conf.Pool, dns conf.DNS) (*Snapshot, error) {
 	s := &Snapshot{r: r, pools: slices.Clone(pools), dns: dns, answers: map[string]prepared{}}
@@ -67,13 +68,19 @@ func (s *Snapshot) resolve(ctx context.Context, hosts []string) {
 		return
 	}
 	res := newResolver(s.dns)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeouts*res.conf.Timeout)
+	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxLookups)
 	for _, host := range hosts {
 		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			case <-ctx.Done():
+				return // it is looked up after Commit
+			}
 			p := prepared{err: errPanicked}
 			s.r.guard("lookup of "+host, func() { p.answer, p.err = res.lookup(ctx, host) })
 			p.at = time.Now()

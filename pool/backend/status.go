@@ -145,6 +145,8 @@ func (m *Member) reason() string {
 		return "ejected (" + e.ejection.cause.String() + "), but kept in use: too much of the group is out"
 	case e.ejected.Load():
 		return "ejected: " + e.ejection.cause.String()
+	case e.probation.Load():
+		return "back from an ejection, nothing has gone well since"
 	case e.State() == StateDegraded:
 		return "recent failures"
 	}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"sync/atomic"
+
 	"weir/conf"
 )
 
