@@ -8,7 +8,8 @@
 //	               +----------------------------------- true ------------------------------------------+
 //
 // Finish = false, and every error, end in CloseGracefully (the client should still
-// read the answer), Abort (the client must see that the answer is cut) or Hijack.
+// read the answer), Abort (the client must see that the answer is cut) or Hijack; the
+// last call is Close.
 //
 // A connection that waits for its next request holds 1 KiB; all other memory is
 // borrowed from pool while it is needed.
@@ -115,7 +116,7 @@ type Conn struct {
 	out      output
 	closing  bool // SetClose was called
 	hijacked bool
-	released bool
+	closed   bool // the net.Conn is, by us
 
 	interrupted atomic.Bool
 	stopped     atomic.Bool // StopBody was called for this body
@@ -173,16 +174,15 @@ func (c *Conn) Finish() bool {
 	return fine
 }
 
-// Close closes the connection at once and gives all buffers back. Calls after the
-// first do nothing.
+// Close closes the connection at once, unless it is closed or was given away, and
+// gives all buffers back. It is the last call on every path; further ones do nothing.
 func (c *Conn) Close() error {
-	if c.released {
+	c.in.release()
+	c.out.release()
+	if c.closed || c.hijacked {
 		return nil
 	}
-	c.release()
-	if c.hijacked {
-		return nil
-	}
+	c.closed = true
 	return c.nc.Close()
 }
 
@@ -200,12 +200,6 @@ func (c *Conn) Hijack() (nc net.Conn, leftover []byte, err error) {
 	c.hijacked = true
 	c.out.release()
 	return c.nc, c.in.unread(), nil
-}
-
-func (c *Conn) release() {
-	c.released = true
-	c.in.release()
-	c.out.release()
 }
 
 // lazy arms a deadline of the net.Conn only when the one that is armed is too early

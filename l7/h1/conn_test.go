@@ -91,9 +91,9 @@ func TestTalk(t *testing.T) {
 	f(get, "[200 /a|]")
 	f(get+get+get, "[200 /a|][200 /a|][200 /a|]")
 	f("\r\n"+get+"\r\n"+get, "[200 /a|][200 /a|]")
-	f("GET /a HTTP/1.0\r\n\r\n"+get, "[200 /a| close]")
+	f("GET /a HTTP/1.0\r\n\r\n", "[200 /a| close]")
 	f("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"+get, "[200 /a|][200 /a|]")
-	f("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"+get, "[200 /a| close]")
+	f("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "[200 /a| close]")
 	f(post+"Content-Length: 5\r\n\r\nhello"+get, "[200 /p|hello][200 /a|]")
 	f(post+"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: b\r\n\r\n"+get,
 		"[200 /p|hello|A=b][200 /a|]")
@@ -126,6 +126,23 @@ func TestTalk(t *testing.T) {
 	f(post+"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "[200 "+cut+" close]")
 	f(post+"Transfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
 		"[200 cannot accept request: the data of a chunk is not followed by CRLF (no_chunk_end, status 400) close]")
+}
+
+// TestNothingAfterClose sends a request that must not be there: it is not served,
+// and does not cost the client the answer before it.
+func TestNothingAfterClose(t *testing.T) {
+	out, err := talk(t, "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"+get, 1000, echo)
+	if got := bodies(t, out); got != "[200 /a| close]" || err != nil {
+		t.Error(got, err)
+	}
+	// We end it, and the client cannot know yet.
+	out, err = talk(t, strings.Repeat(get, 1000), 10, func(c *Conn, r *message.Request) bool {
+		c.SetClose()
+		return echo(c, r)
+	})
+	if got := bodies(t, out); got != "[200 /a| close]" || err != nil {
+		t.Error(got, err)
+	}
 }
 
 func TestReadRequestEnds(t *testing.T) {
@@ -187,10 +204,13 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 	f := func(framing, body, want string) {
 		t.Helper()
-		out, _ := talk(t, "POST / HTTP/1.1\r\nHost: h\r\n"+framing+"\r\n\r\n"+body+get, 100000, refuse)
-		if got := bodies(t, out); got != want {
-			t.Errorf("%s: got %s, want %s", framing, got, want)
-		}
+		t.Run(framing, func(t *testing.T) {
+			t.Parallel() // a client that goes on sending is put up with for a while
+			out, _ := talk(t, post+framing+"\r\n\r\n"+body+get, 100000, refuse)
+			if got := bodies(t, out); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 	small, large := strings.Repeat("x", MaxDrain), strings.Repeat("x", 4<<20)
 	f("Content-Length: 65536", small, "[413 too large][200 /a|]")
@@ -202,6 +222,7 @@ func TestEarlyAnswer(t *testing.T) {
 
 // TestAnswerWhileUploading has a client that never stops sending.
 func TestAnswerWhileUploading(t *testing.T) {
+	t.Parallel()
 	client, server := tcpPair(t)
 	done := serve(NewConn(server, nil), func(c *Conn, _ *message.Request) bool { return answer(c, 413, "stop") == nil })
 	go func() {

@@ -13,6 +13,9 @@ import (
 // and that discards what the client has not read yet (RFC 9112 section 9.6).
 const lingerTime = 2 * time.Second
 
+// lingerPause is the time between two reads of a client that goes on sending.
+const lingerPause = 100 * time.Millisecond
+
 // abortTime bounds the last write of an aborted connection.
 const abortTime = time.Second
 
@@ -29,18 +32,27 @@ type (
 // the client may still be sending. It is the end after Finish = false and after an
 // error that was answered.
 func (c *Conn) CloseGracefully() {
-	if c.released || c.hijacked {
+	if c.closed || c.hijacked {
 		_ = c.Close()
 		return
 	}
 	err := c.Flush()
-	more := c.in.broken && !c.in.quiet || !c.in.body.Done() || len(c.in.unread()) > 0
-	if err != nil || c.out.broken || !more {
+	if err != nil || c.out.broken || !c.mayReceive() {
 		_ = c.Close()
 		return
 	}
 	c.linger()
 	_ = c.Close()
+}
+
+// mayReceive reports whether the client may be sending: the rest of a request, or
+// another one, which only a client that asked to close must not send.
+func (c *Conn) mayReceive() bool {
+	in := &c.in
+	if in.broken {
+		return !in.quiet
+	}
+	return in.keepAlive || !in.body.Done() || len(in.unread()) > 0
 }
 
 // linger ends our direction and reads until the client ends its own.
@@ -59,9 +71,14 @@ func (c *Conn) linger() {
 	// Without a half-close the client still reads the answer if it does so in time.
 	scrap := pool.Get(bodyBuffer)
 	defer scrap.Release()
-	for time.Now().Before(end) {
-		if _, err := raw.Read(scrap.B); err != nil {
+	for total := 0; time.Now().Before(end); {
+		n, err := raw.Read(scrap.B)
+		if err != nil {
 			return
+		}
+		if total += n; total > MaxDrain {
+			// A client that goes on sending gets to feel it, and time to read the answer.
+			<-time.After(lingerPause)
 		}
 	}
 }
@@ -76,16 +93,17 @@ func (c *Conn) raw() net.Conn {
 
 // Abort ends a response that cannot be completed, so that the client sees that it is
 // cut: what waits is sent, the last chunk is not, nor is a close_notify of TLS. A body
-// that only the end of the connection ends is cut by an RST.
+// that only the end of the connection ends is cut by an RST. A ReadBody of another
+// goroutine fails. Close is still to be called when that has returned.
 func (c *Conn) Abort() {
-	if c.released || c.hijacked {
-		_ = c.Close()
+	if c.closed || c.hijacked {
 		return
 	}
+	c.closed = true
 	if c.out.n > 0 && !c.out.broken && c.nc.SetWriteDeadline(time.Now().Add(abortTime)) == nil {
 		_, _ = c.nc.Write(c.out.buf.B[:c.out.n]) // best effort: the end is the message
 	}
-	c.release()
+	c.out.release()
 	raw := c.raw()
 	if c.out.framing == message.Close && c.out.stage == body {
 		switch r := raw.(type) {

@@ -38,29 +38,32 @@ type handler func(c *Conn, r *message.Request) bool
 func serve(c *Conn, handle handler) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
-		defer c.Close()
-		var r message.Request
-		for {
-			err := c.ReadRequest(&r)
-			if e := (*message.Error)(nil); errors.As(err, &e) {
-				answer(c, e.Status, "refused")
-				c.CloseGracefully()
-			}
-			if err != nil {
-				ended <- err
-				return
-			}
-			if !handle(c, &r) {
-				break
-			}
-			if !c.Finish() {
-				c.CloseGracefully()
-				break
-			}
-		}
-		ended <- nil
+		err := serveAll(c, handle)
+		c.Close()
+		ended <- err
 	}()
 	return ended
+}
+
+func serveAll(c *Conn, handle handler) error {
+	var r message.Request
+	for {
+		err := c.ReadRequest(&r)
+		if e := (*message.Error)(nil); errors.As(err, &e) {
+			answer(c, e.Status, "refused")
+			c.CloseGracefully()
+		}
+		if err != nil {
+			return err
+		}
+		if !handle(c, &r) {
+			return nil
+		}
+		if !c.Finish() {
+			c.CloseGracefully()
+			return nil
+		}
+	}
 }
 
 // answer sends a whole response with a Content-Length.

@@ -18,10 +18,11 @@ type input struct {
 	pace   pace
 	dl     lazy
 
-	keepAlive bool // the request allows another one
-	waiting   bool // the client waits for 100 Continue
-	broken    bool // the next request cannot be found any more
-	quiet     bool // it ended while no request was in progress
+	drainBy   time.Time // while the body is drained: when to give up
+	keepAlive bool      // the request allows another one
+	waiting   bool      // the client waits for 100 Continue
+	broken    bool      // the next request cannot be found any more
+	quiet     bool      // it ended while no request was in progress
 	requests  uint64
 	bytes     uint64
 }
@@ -263,6 +264,9 @@ func (c *Conn) readMore() error {
 	for {
 		now := time.Now()
 		wait := in.pace.allow(&c.opt, 0)
+		if !in.drainBy.IsZero() {
+			wait = min(wait, in.drainBy.Sub(now))
+		}
 		if wait <= 0 {
 			return timeout("body_timeout", bodyTimeoutText)
 		}
@@ -301,11 +305,12 @@ func (c *Conn) drainable(most int64) bool {
 	return !c.in.waiting && left >= 0 && left <= most
 }
 
-// drainTime bounds how long DrainBody waits; a lingering close is as good by then.
+// drainTime bounds how long DrainBody takes; a lingering close is as good by then.
 const drainTime = 2 * time.Second
 
 // DrainBody reads and drops what is left of the request body, at most most octets,
-// and reports whether it is at its end. A chunked body is tried as well.
+// and reports whether it is at its end. A chunked body is tried as well. It blocks for
+// 2 s at most.
 func (c *Conn) DrainBody(most int64) bool {
 	in := &c.in
 	if in.body.Done() {
@@ -316,8 +321,9 @@ func (c *Conn) DrainBody(most int64) bool {
 	}
 	c.stopped.Store(false)
 	limit := in.body.Size() + most
-	end := time.Now().Add(drainTime)
-	for in.body.Size() <= limit && time.Now().Before(end) {
+	in.drainBy = time.Now().Add(drainTime)
+	defer func() { in.drainBy = time.Time{} }()
+	for in.body.Size() <= limit {
 		if _, err := c.ReadBody(); err != nil {
 			return err == io.EOF
 		}
