@@ -8,7 +8,7 @@ var (
 	}
 	L7RequestSeconds = &Def{
 		Name: "weir_l7_request_seconds", Kind: KindHistogram, Labels: []string{"listener", "route"},
-		Help: "Time from the first byte of a request to the last byte of its response.",
+		Help: "Time from the complete head of a request to the last byte of its response.",
 	}
 	L7Errors = &Def{
 		Name: "weir_l7_errors_total", Kind: KindCounter, Labels: []string{"listener", "side", "reason"},
@@ -54,6 +54,14 @@ var (
 		Name: "weir_l7_upstream_reuses_total", Kind: KindCounter, Labels: []string{"pool"},
 		Help: "Requests sent on a connection that was kept alive.",
 	}
+	L7UpstreamStale = &Def{
+		Name: "weir_l7_upstream_stale_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Kept-alive connections to HTTP backends that were found closed, or with surplus bytes, before use.",
+	}
+	L7Panics = &Def{
+		Name: "weir_l7_panics_total", Kind: KindCounter,
+		Help: "Panics in exchanges and connections that were recovered: bugs of Weir, each with a stack in the log.",
+	}
 	L7UpstreamIdle = &Def{
 		Name: "weir_l7_upstream_idle_connections", Kind: KindGauge, Labels: []string{"pool"},
 		Help: "Kept-alive connections to HTTP backends that wait for a request.",
@@ -63,5 +71,5 @@ var (
 var l7Defs = []*Def{
 	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied,
 	L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
-	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamIdle,
+	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle, L7Panics,
 }

@@ -1,0 +1,192 @@
+package l7
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/l4/loop"
+	"weir/l7/h1"
+	"weir/l7/message"
+	"weir/l7/upstream"
+	"weir/pool/metric"
+)
+
+// conn is one client connection.
+type conn struct {
+	s    *Server
+	nc   *loop.Conn
+	name string // of the listener
+	sni  string // asked for in the TLS hello, lower case
+	tls  bool
+	h    *h1.Conn
+
+	// Read by the sweeper. Ticks of its clock; 0 is "not now".
+	idle    atomic.Uint32 // since when a request is waited for
+	waiting atomic.Uint32 // since when a backend is waited for
+	// A bare FIN of the client cancels the exchange under way (on_client_fin).
+	finCancels atomic.Bool
+
+	inBefore, outBefore uint64 // of h.Stats, at the end of the last exchange
+
+	mu   sync.Mutex
+	up   *upstream.Conn // that the exchange under way has; guarded by mu
+	gone bool           // the client is; guarded by mu
+}
+
+// serve is the goroutine of a connection.
+func (c *conn) serve() {
+	defer c.s.remove(c)
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.panicked("connection", p)
+		}
+		_ = c.nc.Close() // closed already, but after a panic and a tunnel
+	}()
+	l := c.s.snapshot.Load().listeners[c.name]
+	if l == nil {
+		return // it was taken out of the configuration while the connection came in
+	}
+	l.active.Add(1)
+	defer l.active.Add(-1)
+	nc, err := c.secure(l)
+	if err != nil {
+		return
+	}
+	c.h = h1.NewConn(nc, l.options())
+	defer func() { _ = c.h.Close() }() // gives its buffers back
+	x := &exchange{s: c.s, c: c, h: c.h, client: c.nc.RemoteAddrPort(), scheme: "http"}
+	if c.tls {
+		x.scheme = "https"
+	}
+	for c.serveRequest(x, l) {
+		if now := c.s.snapshot.Load().listeners[c.name]; now != nil && now != l {
+			l = now
+			c.h.SetOptions(l.options())
+		}
+	}
+	c.h.CloseGracefully()
+}
+
+// secure completes the TLS handshake where the listener has one.
+func (c *conn) secure(l *listener) (net.Conn, error) {
+	if l.tls == nil {
+		return c.nc, nil
+	}
+	c.tls = true
+	ctx, cancel := context.WithTimeout(context.Background(), l.conf.HeaderTimeout)
+	defer cancel()
+	tc := tls.Server(c.nc, l.tls)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		c.s.metrics.Counter(metric.L7Handshakes, c.name, "failed").Inc()
+		c.s.log.Debug("tls handshake failed", "listener", c.name, "client", c.nc.RemoteAddrPort(), "err", err)
+		return nil, err
+	}
+	state := tc.ConnectionState()
+	c.sni = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
+	result := "full"
+	if state.DidResume {
+		result = "resumed"
+	}
+	c.s.metrics.Counter(metric.L7Handshakes, c.name, result).Inc()
+	return tc, nil
+}
+
+// serveRequest reads one request and answers it. It reports whether another one
+// may follow on the connection.
+func (c *conn) serveRequest(x *exchange, l *listener) bool {
+	x.reset(l)
+	c.idle.Store(c.s.sweeper.now())
+	err := c.h.ReadRequest(&x.req)
+	c.idle.Store(0)
+	first := stepCanonicalise
+	if err != nil {
+		m, ok := errors.AsType[*message.Error](err)
+		if !ok {
+			return false // no request: there is nobody to tell
+		}
+		x.refuse(m.Status, message.Client, m.Reason, nil)
+		x.local = true
+		x.h.SetClose()
+		first = stepDeliver
+	}
+	x.started = time.Now()
+	x.sampled = c.s.sampler.Take()
+	l.requests.Add(1)
+	x.run(first)
+	l.requests.Add(-1)
+	return c.h.Finish()
+}
+
+// reset makes the exchange ready for the next request.
+func (x *exchange) reset(l *listener) {
+	x.l = l
+	x.id = x.id[:0]
+	x.trusted, x.route, x.backend, x.retries = false, nil, "", 0
+	x.local, x.reply, x.head, x.status = false, reply{}, nil, 0
+	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
+	x.stages.FirstByte, x.stages.Deliver = 0, 0
+}
+
+// options are the limits of connections of the listener.
+func (l *listener) options() *h1.Options {
+	return &h1.Options{
+		Limits: &l.limits, HeaderTimeout: l.conf.HeaderTimeout, KeepAliveTimeout: l.conf.KeepAliveTimeout,
+		BodyGrace: l.conf.BodyGrace, BodyMinRate: int64(l.conf.BodyMinRate),
+	}
+}
+
+// mustClose reports whether the response under way is the last on the connection.
+func (c *conn) mustClose() bool {
+	return c.s.sweeper.drained.Load() != 0 || c.s.snapshot.Load().listeners[c.name] == nil
+}
+
+// moved returns the octets that went over the connection since the last call.
+func (c *conn) moved() (in, out uint64) {
+	st := c.h.Stats()
+	in, out = st.BytesIn-c.inBefore, st.BytesOut-c.outBefore
+	c.inBefore, c.outBefore = st.BytesIn, st.BytesOut
+	return in, out
+}
+
+// await tells the sweeper that from now on only the backend can make progress.
+func (c *conn) await()   { c.waiting.Store(c.s.sweeper.now()) }
+func (c *conn) awaited() { c.waiting.Store(0) }
+
+// setUpstream notes which connection to abort when the client goes away; nil when
+// there is none any more.
+func (c *conn) setUpstream(up *upstream.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.up = up
+	if up != nil && c.gone {
+		up.Abort()
+	}
+}
+
+// cancel ends what is done for a client that went away.
+func (c *conn) cancel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	if c.up != nil {
+		c.up.Abort()
+	}
+}
+
+func (c *conn) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
+// kill closes the connection under the goroutine that serves it.
+func (c *conn) kill() {
+	_ = c.nc.Close() // whoever reads or writes sees it
+	c.cancel()
+}

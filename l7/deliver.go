@@ -1,0 +1,108 @@
+package l7
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"weir/l7/message"
+	"weir/l7/upstream"
+	"weir/pool/backend"
+)
+
+// deliver sends the answer to the client. A response that breaks off on its way
+// is broken off for the client too: nothing can make it look complete.
+func (x *exchange) deliver() verdict {
+	if x.local {
+		return x.deliverReply()
+	}
+	defer x.dropUpstream()
+	began := x.clock()
+	if err := x.h.WriteHead(x.head, x.framing, x.length); err != nil {
+		return x.clientLost(err)
+	}
+	if x.res.WebSocket {
+		return x.tunnel()
+	}
+	for {
+		p, err := x.readBody()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return x.truncated(err)
+		}
+		if err = x.h.WriteBody(p); err != nil {
+			return x.clientLost(err)
+		}
+	}
+	var trailers []message.Field
+	if x.framing == message.Chunked {
+		trailers = x.up.Trailers()
+	}
+	if err := x.h.EndBody(trailers); err != nil {
+		return x.clientLost(err)
+	}
+	if x.sampled {
+		x.stages.Deliver = time.Since(began)
+	}
+	x.reportDone()
+	return next
+}
+
+// readBody returns the next piece of the response. Before it waits for the
+// backend, what is there is sent to the client, so that streams flow.
+func (x *exchange) readBody() ([]byte, error) {
+	if x.up.BodyDone() || x.up.HasBuffered() {
+		return x.up.ReadBody()
+	}
+	if err := x.h.Flush(); err != nil {
+		return nil, &clientError{err}
+	}
+	x.c.await()
+	p, err := x.up.ReadBody()
+	x.c.awaited()
+	return p, err
+}
+
+// reportDone tells the member about a complete response. Of the 5xx, those that
+// speak of the server's state count; 501 and 505 speak of the request.
+func (x *exchange) reportDone() {
+	switch x.res.Status {
+	case 500, 502, 503, 504:
+		x.member.Report(backend.ServerError)
+	default:
+		x.member.Report(backend.Success)
+	}
+}
+
+// truncated ends a response whose rest does not come.
+func (x *exchange) truncated(err error) verdict {
+	if c, ok := errors.AsType[*clientError](err); ok {
+		return x.clientLost(c.err)
+	}
+	e, ok := errors.AsType[*upstream.Error](err)
+	if x.c.isGone() || ok && e.Side == message.Client {
+		return x.clientLost(err)
+	}
+	reason := "truncated"
+	if ok && e.Timeout {
+		reason = "read_timeout"
+	}
+	x.fail(message.Upstream, reason, err)
+	x.route.truncated.Inc()
+	x.report(err)
+	x.h.Abort()
+	return end
+}
+
+// clientLost ends an exchange whose client does not take the answer.
+func (x *exchange) clientLost(err error) verdict {
+	reason := "client_gone"
+	if m, ok := errors.AsType[*message.Error](err); ok {
+		reason = m.Reason
+	}
+	x.fail(message.Client, reason, nil)
+	x.h.Abort()
+	return end
+}

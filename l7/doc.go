@@ -1,0 +1,27 @@
+// Package l7 is the HTTP proxy: it takes connections that a loop handed over,
+// reads requests, and answers each by one exchange with a backend.
+//
+// # Life of a request
+//
+// Serve starts one goroutine per connection. It reads a head (package h1), which
+// package message has made canonical, and runs the exchange over the table of
+// steps in exchange.go:
+//
+//	canonicalise -> route -> guard -> forward -> transform -> deliver -> log
+//
+// A step goes on to the next, answers by itself (respond: continue at deliver), or
+// gives up on the connection (end: continue at log). There is no other way through.
+//
+// # Who owns what
+//
+// An exchange belongs to the goroutine of its connection and is reused by the
+// next request. While a large request body is sent on, a second goroutine owns
+// the reading half of the client connection and the writing half of the backend's
+// (upload.go). One sweeper goroutine looks at all connections ten times a second:
+// it notices clients that went away and ends idle connections of a drain (sweep.go).
+//
+// # Configuration
+//
+// Build makes an immutable Snapshot and Apply swaps one pointer. A request uses
+// the snapshot that was in force when its head was complete, to its end.
+package l7

@@ -1,0 +1,156 @@
+package l7
+
+import (
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"weir/l7/h1"
+	"weir/l7/message"
+	"weir/l7/upstream"
+	"weir/pool/accesslog"
+	"weir/pool/backend"
+)
+
+// verdict is what a step says about how to go on.
+type verdict uint8
+
+const (
+	next    verdict = iota // the next step
+	respond                // x.reply answers: continue at deliver
+	end                    // the connection is beyond an answer: continue at log
+)
+
+// step is one named part of an exchange.
+type step struct {
+	name string
+	run  func(*exchange) verdict
+}
+
+// The steps by number, for those that lead to another than the next one.
+const (
+	stepCanonicalise = iota
+	stepRoute
+	stepGuard
+	stepForward
+	stepTransform
+	stepDeliver
+	stepLog
+)
+
+// steps is the life of a request, in order.
+var steps = [...]step{
+	stepCanonicalise: {"canonicalise", (*exchange).canonicalise}, // who asks, by which name: 421
+	stepRoute:        {"route", (*exchange).findRoute},           // where it belongs: 404, 405
+	stepGuard:        {"guard", (*exchange).guard},               // what is refused: 413
+	stepForward:      {"forward", (*exchange).forward},           // request out, response head in: 502, 503, 504
+	stepTransform:    {"transform", (*exchange).transform},       // the head that this client gets
+	stepDeliver:      {"deliver", (*exchange).deliver},           // head and body
+	stepLog:          {"log", (*exchange).log},                   // log and metrics
+}
+
+// exchange is one request and its response. It belongs to the goroutine of its
+// connection, which reuses it.
+type exchange struct {
+	s *Server
+	c *conn
+	h *h1.Conn
+	l *listener
+
+	req message.Request
+	res message.Response
+
+	// Set by canonicalise.
+	client  netip.AddrPort
+	trusted bool   // the client is a trusted proxy
+	scheme  string // of the client's connection: http or https
+	id      []byte // see requestID
+	hostBuf [256]byte
+
+	// Set by findRoute and forward.
+	route   *routeState
+	query   backend.Query
+	member  *backend.Member // a slot is reserved on it
+	up      *upstream.Conn  // lent to this exchange
+	backend string          // name of the member chosen last
+	retries int
+	upload  upload
+
+	// What the client gets.
+	reply   reply // used where not the backend answers
+	local   bool  // reply is in use
+	head    []byte
+	framing message.Framing
+	length  int64
+	status  int // 0: none was sent
+
+	// What happened.
+	fault   fault
+	started time.Time
+	sampled bool
+	stages  accesslog.Stages
+
+	rec accesslog.L7Record
+
+	tunnelIn, tunnelOut uint64 // octets of a WebSocket
+}
+
+// fault is what went wrong in an exchange; the zero value is nothing.
+type fault struct {
+	side   message.Side
+	reason string // stable and short, for log and metric
+	err    error  // for the process log; nil where there is no more to say
+}
+
+// run takes the exchange through the steps from the given one on.
+func (x *exchange) run(from int) {
+	for i := from; i < len(steps); i++ {
+		switch x.runStep(i) {
+		case next:
+		case respond:
+			x.local = true
+			i = stepDeliver - 1
+		case end:
+			x.h.SetClose()
+			i = max(i, stepLog-1)
+		}
+	}
+}
+
+// runStep keeps a panic in a step, which is a bug of ours, inside its exchange:
+// the client gets 500, or a cut response where one had begun.
+func (x *exchange) runStep(i int) (v verdict) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		x.s.panics.Inc()
+		x.s.log.Error("panic in exchange", "step", steps[i].name, "panic", p, "stack", string(debug.Stack()))
+		x.fail(message.Internal, "panic", nil)
+		x.dropUpstream()
+		x.h.SetClose()
+		if i >= stepDeliver || x.h.Started() {
+			x.h.Abort()
+			v = end
+			return
+		}
+		x.reply = reply{status: 500}
+		v = respond
+	}()
+	return steps[i].run(x)
+}
+
+// fail notes the first thing that went wrong.
+func (x *exchange) fail(side message.Side, reason string, err error) {
+	if x.fault.reason == "" {
+		x.fault = fault{side: side, reason: reason, err: err}
+	}
+}
+
+// refuse prepares an answer of ours because of a fault.
+func (x *exchange) refuse(status int, side message.Side, reason string, err error) verdict {
+	x.fail(side, reason, err)
+	x.reply = reply{status: status}
+	return respond
+}

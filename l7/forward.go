@@ -1,0 +1,290 @@
+package l7
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"weir/l7/message"
+	"weir/l7/upstream"
+	"weir/pool/backend"
+)
+
+// forward sends the request to a backend of the route's pool and reads the head
+// of the response.
+//
+// A backend that cannot be reached has seen nothing of the request: the next one
+// is tried, within twice the connect timeout, and that is not a retry. Once bytes
+// were sent, a request goes out a second time only if no byte of a response was
+// seen, the method is one that may be repeated, there is no body, and the pool's
+// retry budget allows it (RFC 9110 section 9.2.2).
+func (x *exchange) forward() verdict {
+	g := x.route.group
+	g.RequestStarted()
+	x.query.Reset(sourceHash(x.client.Addr()))
+	until := x.started.Add(2 * g.ConnectTimeout())
+	var last error
+	for {
+		m, err := g.Pick(&x.query)
+		if err != nil {
+			return x.noBackend(err, last)
+		}
+		x.take(m)
+		if last = x.attempt(false); last == nil {
+			return next
+		}
+		if x.mayTryAgainHere(last) {
+			if last = x.attempt(true); last == nil {
+				return next
+			}
+		}
+		x.report(last)
+		x.giveBack()
+		if !x.mayTryElsewhere(last) || time.Now().After(until) {
+			return x.failed(last)
+		}
+	}
+}
+
+// take notes the member that was picked.
+func (x *exchange) take(m *backend.Member) {
+	x.member = m
+	x.backend = m.Name()
+}
+
+// giveBack returns the slot of the member.
+func (x *exchange) giveBack() {
+	if x.member != nil {
+		x.member.Done()
+		x.member = nil
+	}
+}
+
+// attempt sends the request over one connection to the member and reads the head
+// of the response. After an error nothing is left of the attempt.
+func (x *exchange) attempt(fresh bool) error {
+	began := x.clock()
+	up, reused, err := x.s.transport.Get(x.member, fresh)
+	if err != nil {
+		return err
+	}
+	if x.sampled && !reused {
+		x.stages.Connect = time.Since(began)
+	}
+	x.attach(up)
+	up.SetTimeouts(upstream.Timeouts{
+		Head: x.route.conf.ResponseHeaderTimeout, Body: x.route.conf.ReadTimeout,
+	})
+	up.SetHead(x.appendRequestHead(up.Head(x.headSize())), x.req.Framing, x.req.ContentLength)
+	began = x.clock()
+	err = x.sendBody()
+	if err == nil || isUpstream(err) {
+		// A backend that closed while the body was on its way may have answered early.
+		if errRead := x.readHead(); errRead == nil || err == nil {
+			err = errRead
+		}
+	}
+	if err != nil {
+		if cause := x.dropConn(); cause != nil {
+			return cause
+		}
+		return err
+	}
+	if x.sampled {
+		x.stages.FirstByte = time.Since(began)
+	}
+	return nil
+}
+
+// headSize is how much room the head needs, more rather than less.
+func (x *exchange) headSize() int {
+	const added = 512 // X-Forwarded-For, X-Request-Id and the like
+	n := added + len(x.req.Target) + 4*len(x.req.Authority)
+	for i := range x.req.Fields {
+		n += len(x.req.Fields[i].Name) + len(x.req.Fields[i].Value) + len(": \r\n")
+	}
+	return n
+}
+
+// errUnasked is the cause when a backend switches protocols without being asked.
+var errUnasked = errors.New("the server switched protocols without being asked")
+
+// readHead reads up to the final head and sends interim ones on.
+func (x *exchange) readHead() error {
+	if x.req.Expect100 {
+		x.up.ExpectHead()
+	}
+	for {
+		x.c.await()
+		err := x.up.ReadHead(&x.res, x.req.Method)
+		x.c.awaited()
+		if err != nil {
+			return err
+		}
+		if x.res.Status == 101 && (!x.req.WebSocket || !x.res.WebSocket) {
+			return &upstream.Error{
+				Side: message.Upstream, Stage: upstream.StageHead, Backend: x.member.Name(),
+				Sent: true, Answered: true, Err: errUnasked,
+			}
+		}
+		if !x.res.IsInterim() {
+			return nil
+		}
+		if x.req.Minor == 0 {
+			continue // RFC 9110 section 15.2: not to a client of HTTP/1.0
+		}
+		if err := x.h.WriteInterim(x.appendInterim(x.h.AvailableBuffer())); err != nil {
+			return &clientError{err}
+		}
+	}
+}
+
+// mayTryAgainHere reports whether the member deserves a fresh connection: one
+// that was kept alive turned out to be closed.
+func (x *exchange) mayTryAgainHere(err error) bool {
+	e, ok := errors.AsType[*upstream.Error](err)
+	if !ok || !e.Reused || x.h.BodySize() > 0 {
+		return false
+	}
+	return e.Unsent() || e.Stale() && x.takeRetry()
+}
+
+// mayTryElsewhere reports whether another member may be asked.
+func (x *exchange) mayTryElsewhere(err error) bool {
+	e, ok := errors.AsType[*upstream.Error](err)
+	if !ok || x.h.BodySize() > 0 {
+		return false
+	}
+	if e.Stage == upstream.StageDial || e.Unsent() {
+		return e.Side != message.Client
+	}
+	return e.Retryable() && e.Side == message.Upstream && x.takeRetry()
+}
+
+// takeRetry reports whether the request may be sent once more, and counts it.
+func (x *exchange) takeRetry() bool {
+	if x.retries > 0 || x.req.HasBody() || !x.route.mayRetry(x.req.Method) {
+		return false
+	}
+	if !x.route.group.AllowRetry() {
+		x.route.denied.Inc()
+		return false
+	}
+	x.retries++
+	x.route.retries.Inc()
+	return true
+}
+
+// report tells the member what an attempt came to. Connecting was reported by the
+// transport; a kept-alive connection that the server had closed is no failure.
+func (x *exchange) report(err error) {
+	e, ok := errors.AsType[*upstream.Error](err)
+	if !ok || e.Stage == upstream.StageDial || e.Side != message.Upstream || e.Stale() {
+		return
+	}
+	switch {
+	case e.Timeout:
+		x.member.Report(backend.Timeout)
+	case isMessage(err):
+		x.member.Report(backend.ServerError)
+	default:
+		x.member.Report(backend.Reset)
+	}
+}
+
+// noBackend answers when no member is left to try; last is what the one before
+// came to, nil when there was none.
+func (x *exchange) noBackend(err, last error) verdict {
+	if last != nil {
+		return x.failed(last)
+	}
+	x.reply.retryAfter = true
+	reason := "no_backend"
+	if errors.Is(err, backend.ErrFull) {
+		reason = "backends_full"
+	}
+	v := x.refuse(503, message.Upstream, reason, err)
+	x.reply.retryAfter = true
+	return v
+}
+
+// failed answers for the last attempt.
+func (x *exchange) failed(err error) verdict {
+	if c, ok := errors.AsType[*clientError](err); ok {
+		return x.clientFailed(c.err)
+	}
+	e, ok := errors.AsType[*upstream.Error](err)
+	switch {
+	case !ok:
+		return x.refuse(500, message.Internal, "internal", err)
+	case x.c.isGone() || e.Side == message.Client:
+		x.fail(message.Client, "client_gone", nil)
+		return end
+	case e.Stage == upstream.StageDial && e.Timeout:
+		return x.refuse(504, message.Upstream, "connect_timeout", err)
+	case e.Stage == upstream.StageDial:
+		v := x.refuse(503, e.Side, "connect_failed", err)
+		x.reply.retryAfter = true
+		return v
+	case e.Timeout:
+		return x.refuse(504, message.Upstream, "header_timeout", err)
+	case isMessage(err):
+		return x.refuse(502, message.Upstream, "bad_response", err)
+	}
+	return x.refuse(502, e.Side, "no_response", err)
+}
+
+// clientFailed answers a client whose request body could not be read: with the
+// status where it is malformed, too large or too slow, not at all where the client
+// went away.
+func (x *exchange) clientFailed(err error) verdict {
+	m, ok := errors.AsType[*message.Error](err)
+	if !ok || m.Reason == "truncated" {
+		x.fail(message.Client, "client_gone", nil)
+		return end
+	}
+	x.h.SetClose()
+	return x.refuse(m.Status, message.Client, m.Reason, nil)
+}
+
+// clientError is an error of the client's connection, met while a backend was
+// talked to.
+type clientError struct{ err error }
+
+func (e *clientError) Error() string { return e.err.Error() }
+func (e *clientError) Unwrap() error { return e.err }
+
+func isUpstream(err error) bool {
+	e, ok := errors.AsType[*upstream.Error](err)
+	return ok && e.Side == message.Upstream
+}
+
+// isMessage reports whether the backend's bytes were refused.
+func isMessage(err error) bool {
+	_, ok := errors.AsType[*message.Error](err)
+	return ok || errors.Is(err, errUnasked) || errors.Is(err, upstream.ErrManyInterim)
+}
+
+// sourceHash is the hash of a client's address for source_hash: the finaliser of
+// SplitMix64 over both halves. It is the same in every process.
+func sourceHash(a netip.Addr) uint64 {
+	b := a.Unmap().As16()
+	var h uint64
+	for i := 0; i < len(b); i += 8 {
+		for _, c := range b[i : i+8] {
+			h = h<<8 ^ h>>56 ^ uint64(c)
+		}
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return h
+}
+
+// clock is the time for sampled exchanges, which alone need it.
+func (x *exchange) clock() time.Time {
+	if !x.sampled {
+		return time.Time{}
+	}
+	return time.Now()
+}

@@ -1,0 +1,87 @@
+package l7
+
+import (
+	"net/netip"
+	"testing"
+
+	"weir/conf"
+)
+
+func testNames() *privateNames {
+	return newPrivateNames([]conf.Server{
+		{Addr: conf.Addr{Network: "tcp", Host: "app.internal", Port: 8080}},
+		{Addr: conf.Addr{Network: "tcp", Host: "10.0.0.1", Port: 80}},
+		{Addr: conf.Addr{Network: "unix", Path: "/run/app"}},
+	}, "Origin.Example:8443")
+}
+
+func TestPublicURL(t *testing.T) {
+	from := netip.MustParseAddrPort("192.0.2.7:8080")
+	f := func(value, want string) {
+		t.Helper()
+		got, ok := testNames().appendPublicURL(nil, []byte(value), from, "https", []byte("www.example.com"))
+		if !ok {
+			got = []byte(value)
+		}
+		if string(got) != want {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+	f("http://app.internal:8080/x?y#z", "https://www.example.com/x?y#z")
+	f("HTTP://APP.internal:8080", "https://www.example.com")
+	f("http://app.internal/x", "https://www.example.com/x")
+	f("http://app.internal:8081/x", "http://app.internal:8081/x")
+	f("//app.internal:8080/x", "//www.example.com/x")
+	f("http://10.0.0.1/", "https://www.example.com/")
+	f("http://origin.example/", "https://www.example.com/")
+	f("http://origin.example:1/", "https://www.example.com/")
+	f("http://192.0.2.7:8080/", "https://www.example.com/")
+	f("http://192.0.2.7:81/", "http://192.0.2.7:81/")
+
+	f("/x", "/x")
+	f("", "")
+	f("http://", "http://")
+	f("http:///x", "http:///x")
+	f("http://user@app.internal:8080/", "http://user@app.internal:8080/")
+	f("http://other.example/http://app.internal", "http://other.example/http://app.internal")
+	f("ftp://app.internal/", "ftp://app.internal/")
+	f("http://app.internal.evil.example/", "http://app.internal.evil.example/")
+}
+
+func TestPublicRefresh(t *testing.T) {
+	f := func(value, want string) {
+		t.Helper()
+		got, ok := testNames().appendPublicRefresh(nil, []byte(value), netip.AddrPort{}, "http", []byte("p:81"))
+		if !ok {
+			got = []byte(value)
+		}
+		if string(got) != want {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+	f("5; url=http://app.internal:8080/next", "5; url=http://p:81/next")
+	f("0;URL='http://app.internal/'", "0;URL='http://p:81/'")
+	f("5", "5")
+	f("5; url=/next", "5; url=/next")
+	f("5; url=", "5; url=")
+}
+
+func TestPublicCookie(t *testing.T) {
+	f := func(value, want string) {
+		t.Helper()
+		got, ok := testNames().appendPublicCookie(nil, []byte(value), netip.AddrPort{}, []byte("www.example.com"))
+		if !ok {
+			got = []byte(value)
+		}
+		if string(got) != want {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+	f("a=b; Domain=app.internal; Path=/", "a=b; Domain=www.example.com; Path=/")
+	f("a=b; path=/; domain=.APP.internal", "a=b; path=/; domain=www.example.com")
+	f("a=b; Domain=example.org", "a=b; Domain=example.org")
+	f("a=b", "a=b")
+	f("a=b;", "a=b;")
+	f("domain=app.internal", "domain=app.internal")
+	f("a=domain=app.internal; Secure", "a=domain=app.internal; Secure")
+}

@@ -1,0 +1,80 @@
+package l7
+
+import (
+	"bytes"
+	"time"
+
+	"weir/l7/message"
+	"weir/l7/route"
+)
+
+// canonicalise finds out who asks and by which name. The request itself is
+// canonical already: message accepts nothing else.
+func (x *exchange) canonicalise() verdict {
+	x.trusted = len(x.l.trusted) > 0 && x.l.isTrusted(x.client.Addr())
+	if x.l.redirect != nil {
+		return x.redirect()
+	}
+	// A name that the client's TLS handshake did not ask for must be one that the
+	// certificates stand for, or the wrong virtual host would answer.
+	if sni := x.c.sni; x.l.certs != nil && sni != "" && string(x.req.Host) != sni &&
+		!x.l.certs.Covers(string(unbracket(x.req.Host))) {
+		return x.refuse(421, message.Client, "misdirected", nil)
+	}
+	return next
+}
+
+func unbracket(host []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimPrefix(host, []byte("[")), []byte("]"))
+}
+
+// redirect answers a plain request with the place where the same is served by
+// TLS. It only leads to hosts that a certificate of the listener stands for, so
+// that it cannot be made to point elsewhere.
+func (x *exchange) redirect() verdict {
+	to := x.l.redirect
+	if !to.certs.Covers(string(unbracket(x.req.Host))) || x.req.Path[0] != '/' {
+		return x.refuse(404, message.Client, "no_route", nil)
+	}
+	location := append([]byte("https://"), x.req.Host...)
+	location = append(location, to.port...)
+	location = append(location, x.req.Path...)
+	if x.req.HasQuery {
+		location = append(location, '?')
+		location = append(location, x.req.Query...)
+	}
+	x.reply = reply{status: 308, location: location}
+	return respond
+}
+
+// findRoute finds the route of the canonical request.
+func (x *exchange) findRoute() verdict {
+	var began time.Time
+	if x.sampled {
+		began = time.Now()
+	}
+	i, v := x.l.table.Find(x.req.Host, x.req.Match, x.req.Method)
+	if x.sampled {
+		x.stages.Route = time.Since(began)
+	}
+	switch v {
+	case route.Found:
+		x.route = x.l.routes[i]
+		x.c.finCancels.Store(x.route.conf.OnClientFin == "cancel")
+		return next
+	case route.MethodNotAllowed:
+		x.fail(message.Client, "method_not_allowed", nil)
+		x.reply = reply{status: 405, allow: x.l.table.AppendAllow(nil, x.req.Host, x.req.Match)}
+		return respond
+	}
+	return x.refuse(404, message.Client, "no_route", nil)
+}
+
+// guard refuses what the route does not take. A body without a length is
+// counted while it is sent on.
+func (x *exchange) guard() verdict {
+	if limit := x.route.body; limit > 0 && x.req.ContentLength > limit {
+		return x.refuse(413, message.Client, "body_too_large", nil)
+	}
+	return next
+}

@@ -1,0 +1,297 @@
+package l7
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"weir/conf"
+	"weir/l4/loop"
+	"weir/pool/accesslog"
+	"weir/pool/backend"
+	"weir/pool/metric"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is an L7 server behind a plain accept loop, built from a configuration.
+type rig struct {
+	t       *testing.T
+	server  *Server
+	metrics *metric.Registry
+	reg     *backend.Registry
+	addr    string
+	ln      *net.TCPListener
+	log     *syncBuffer
+	name    atomic.Value // of the listener that connections go to
+}
+
+// newRig serves the listener "web" of a configuration. %s in it stands for the
+// addresses of origins in turn.
+func newRig(t *testing.T, config string, origins ...string) *rig {
+	t.Helper()
+	args := make([]any, len(origins))
+	for i := range origins {
+		args[i] = origins[i]
+	}
+	r := &rig{t: t, metrics: metric.New(), log: &syncBuffer{}}
+	r.name.Store("web")
+	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	access, err := accesslog.Open(conf.AccessLog{Path: "off"}, r.metrics, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.server = New(Options{Log: log, Metrics: r.metrics, Access: access})
+	r.reg = backend.New(backend.Options{Log: log, Metrics: r.metrics, OnDown: r.server.Drop})
+	r.apply(fmt.Sprintf(config, args...))
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ln, r.addr = ln, ln.Addr().String()
+	var wg sync.WaitGroup
+	wg.Go(r.accept)
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait()
+		r.server.Close()
+		r.reg.Close()
+		access.Close()
+	})
+	return r
+}
+
+// apply puts a configuration into force, as a reload does.
+func (r *rig) apply(config string) {
+	r.t.Helper()
+	c, err := conf.Parse("test.toml", []byte(config))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	groups, err := r.reg.Prepare(context.Background(), c.Pools, c.DNS)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	snap, err := r.server.Build(c.L7, c.Pools, groups.Group)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.reg.Commit(groups)
+	r.server.Apply(snap)
+}
+
+func (r *rig) accept() {
+	for {
+		c, err := r.ln.AcceptTCP()
+		if err != nil {
+			return
+		}
+		f, err := c.File()
+		if err != nil {
+			continue
+		}
+		fd, err := syscall.Dup(int(f.Fd()))
+		if err != nil {
+			continue
+		}
+		syscall.SetNonblock(fd, true)
+		h := loop.Handover{
+			FD: fd, Remote: c.RemoteAddr().(*net.TCPAddr).AddrPort(),
+			Local: c.LocalAddr().(*net.TCPAddr).AddrPort(), Accepted: time.Now(), Listener: r.name.Load().(string),
+		}
+		f.Close()
+		c.Close()
+		r.server.Serve(h.Listener, h)
+	}
+}
+
+// dial opens a client connection with a deadline that no test should meet.
+func (r *rig) dial() *client {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	r.t.Cleanup(func() { c.Close() })
+	return &client{r.t, c.(*net.TCPConn), bufio.NewReader(c)}
+}
+
+type client struct {
+	t *testing.T
+	*net.TCPConn
+	br *bufio.Reader
+}
+
+func (c *client) send(format string, args ...any) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c.TCPConn, format, args...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// response reads one whole response; the error is that of its body.
+func (c *client) response(method string) (res *http.Response, body string, err error) {
+	c.t.Helper()
+	res, err = http.ReadResponse(c.br, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatalf("cannot read a response: %v", err)
+	}
+	b, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	return res, string(b), err
+}
+
+// get sends a request for path and reads the response.
+func (c *client) get(path string) (*http.Response, string) {
+	c.t.Helper()
+	c.send("GET %s HTTP/1.1\r\nHost: www.example.com\r\n\r\n", path)
+	res, body, err := c.response("GET")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return res, body
+}
+
+// wantClosed checks that the server ends the connection.
+func (c *client) wantClosed() {
+	c.t.Helper()
+	if b, err := c.br.ReadByte(); err == nil {
+		c.t.Errorf("got octet %q, want the end of the connection", b)
+	}
+}
+
+// origin is a backend in raw octets: serve gets each connection.
+type origin struct {
+	addr  string
+	conns atomic.Int32
+}
+
+func newOrigin(t *testing.T, serve func(c *net.TCPConn, br *bufio.Reader)) *origin {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &origin{addr: ln.Addr().String()}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			o.conns.Add(1)
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
+			wg.Go(func() {
+				defer c.Close()
+				serve(c.(*net.TCPConn), bufio.NewReader(c))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return o
+}
+
+// newHTTPOrigin is a backend in net/http.
+func newHTTPOrigin(t *testing.T, h http.HandlerFunc) *origin {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: h}
+	var wg sync.WaitGroup
+	wg.Go(func() { srv.Serve(ln) })
+	t.Cleanup(func() {
+		srv.Close()
+		wg.Wait()
+	})
+	return &origin{addr: ln.Addr().String()}
+}
+
+// readHead reads a request head as it came, up to the empty line.
+func readHead(br *bufio.Reader) (string, error) {
+	var b strings.Builder
+	for {
+		line, err := br.ReadString('\n')
+		b.WriteString(line)
+		if err != nil || line == "\r\n" {
+			return b.String(), err
+		}
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if cond() {
+			return
+		}
+	}
+	t.Fatalf("timed out waiting for %s", what)
+}
+
+// plain is a configuration with one pool of one server.
+const plain = `
+[pool.app]
+servers = ["%s"]
+[[l7]]
+name = "web"
+listen = ["127.0.0.1:0"]
+[[l7.route]]
+pool = "app"
+`
+
+// two is a configuration with one pool of two servers.
+const two = `
+[pool.app]
+servers = ["%s", "%s"]
+[[l7]]
+name = "web"
+listen = ["127.0.0.1:0"]
+[[l7.route]]
+pool = "app"
+`

@@ -1,0 +1,177 @@
+package l7
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"net/netip"
+
+	"weir/l7/message"
+)
+
+// appendRequestHead appends the head that goes to the backend: the canonical
+// request with its end-to-end fields in order, case and number as received,
+// without what was meant for this connection (RFC 9110 section 7.6.1), and with
+// what tells the backend about the client. Identity fields of a client that is
+// not a trusted proxy are replaced, never added to.
+func (x *exchange) appendRequestHead(dst []byte) []byte {
+	r := &x.req
+	dst = append(dst, r.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, r.Path...)
+	if r.HasQuery {
+		dst = append(dst, '?')
+		dst = append(dst, r.Query...)
+	}
+	dst = append(dst, " HTTP/1.1\r\n"...)
+	if !r.Has(message.Host) {
+		dst = message.AppendField(dst, fieldHost, x.upstreamHost())
+	}
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch {
+		case f.Hop:
+			continue
+		case f.Known == message.Host:
+			dst = message.AppendField(dst, f.Name, x.upstreamHost())
+			continue
+		case f.Known == message.Expect && !r.Expect100:
+			continue
+		case isIdentity(f.Known) && !x.keepsIdentity(f):
+			continue
+		}
+		dst = message.AppendField(dst, f.Name, f.Value)
+	}
+	dst = x.appendForwarding(dst)
+	switch {
+	case r.WebSocket:
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	case r.Framing == message.Chunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(dst, '\r', '\n')
+}
+
+var fieldHost = []byte("Host")
+
+// upstreamHost is the Host that the backend sees.
+func (x *exchange) upstreamHost() []byte {
+	switch {
+	case x.route.conf.RewriteHost != "":
+		return append(x.hostBuf[:0], x.route.conf.RewriteHost...)
+	case x.req.Authority != nil:
+		return x.req.Authority
+	}
+	// HTTP/1.0 without Host: HTTP/1.1 needs one (RFC 9112 section 3.2).
+	return append(x.hostBuf[:0], x.member.Name()...)
+}
+
+// isIdentity reports whether the field says who the client is or what it asked for.
+func isIdentity(id message.ID) bool {
+	switch id {
+	case message.XForwardedFor, message.XForwardedHost, message.XForwardedProto,
+		message.XRealIP, message.XRequestID, message.Forwarded:
+		return true
+	}
+	return false
+}
+
+// keepsIdentity reports whether an identity field goes on as it is; X-Forwarded-For
+// and X-Request-Id are always written anew.
+func (x *exchange) keepsIdentity(f *message.Field) bool {
+	return x.trusted && f.Known != message.XForwardedFor && f.Known != message.XRequestID
+}
+
+// appendForwarding appends what tells the backend about the client.
+func (x *exchange) appendForwarding(dst []byte) []byte {
+	r := &x.req
+	dst = append(dst, "X-Forwarded-For: "...)
+	if x.trusted {
+		for i := range r.Fields {
+			if f := &r.Fields[i]; f.Known == message.XForwardedFor && len(f.Value) > 0 {
+				dst = append(dst, f.Value...)
+				dst = append(dst, ", "...)
+			}
+		}
+	}
+	dst = appendClient(dst, x.client)
+	dst = append(dst, "\r\n"...)
+	if !x.trusted || !r.Has(message.XForwardedProto) {
+		dst = append(dst, "X-Forwarded-Proto: "...)
+		dst = append(dst, x.scheme...)
+		dst = append(dst, "\r\n"...)
+	}
+	if r.Authority != nil && (!x.trusted || !r.Has(message.XForwardedHost)) {
+		dst = append(dst, "X-Forwarded-Host: "...)
+		dst = append(dst, r.Authority...)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, "X-Request-Id: "...)
+	dst = append(dst, x.requestID()...)
+	dst = append(dst, "\r\n"...)
+	if x.l.conf.Forwarded {
+		dst = x.appendForwarded(dst)
+	}
+	if x.l.conf.Via {
+		dst = append(dst, "Via: 1."...)
+		dst = append(dst, '0'+byte(r.Minor))
+		dst = append(dst, " weir\r\n"...)
+	}
+	return dst
+}
+
+// appendForwarded appends the field of RFC 7239. A further field line continues
+// the list of one that a trusted proxy sent.
+func (x *exchange) appendForwarded(dst []byte) []byte {
+	dst = append(dst, "Forwarded: for="...)
+	addr := x.client.Addr().Unmap()
+	switch {
+	case !addr.IsValid():
+		dst = append(dst, "unknown"...)
+	case addr.Is6():
+		dst = append(dst, `"[`...)
+		dst = addr.WithZone("").AppendTo(dst)
+		dst = append(dst, `]"`...)
+	default:
+		dst = addr.AppendTo(dst)
+	}
+	dst = append(dst, ";proto="...)
+	dst = append(dst, x.scheme...)
+	if x.req.Authority != nil {
+		// Valid hosts have neither quotes nor backslashes: nothing to escape.
+		dst = append(dst, `;host="`...)
+		dst = append(dst, x.req.Authority...)
+		dst = append(dst, '"')
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendClient appends the address of a client; one on a unix socket has none.
+func appendClient(dst []byte, client netip.AddrPort) []byte {
+	if !client.IsValid() {
+		return append(dst, "unknown"...)
+	}
+	return client.Addr().Unmap().WithZone("").AppendTo(dst)
+}
+
+// maxRequestID bounds an id that is taken over from a trusted proxy.
+const maxRequestID = 128
+
+// requestID returns the id of the exchange: that of a trusted proxy where it is a
+// plain token, else 128 random bits in hex. It lives as long as the exchange.
+func (x *exchange) requestID() []byte {
+	if len(x.id) > 0 {
+		return x.id
+	}
+	if x.trusted {
+		if id := x.req.Get(message.XRequestID); len(id) <= maxRequestID && message.ValidName(id) {
+			x.id = append(x.id, id...)
+			return x.id
+		}
+	}
+	var raw [16]byte
+	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
+	x.id = hex.AppendEncode(x.id, raw[:])
+	return x.id
+}

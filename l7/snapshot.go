@@ -1,0 +1,281 @@
+package l7
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/conf"
+	"weir/l7/message"
+	"weir/l7/route"
+	"weir/pool/backend"
+	"weir/pool/cert"
+	"weir/pool/metric"
+)
+
+// Snapshot is everything that the configuration says about L7, built and checked,
+// ready to be applied. It never changes; what it counts lives in the registry.
+type Snapshot struct {
+	listeners map[string]*listener
+}
+
+// listener is one [[l7]] of a snapshot.
+type listener struct {
+	name     string
+	conf     *conf.L7
+	limits   message.Limits
+	tls      *tls.Config // nil: plain
+	certs    *cert.Store // nil: plain
+	table    *route.Table
+	routes   []*routeState
+	trusted  []netip.Prefix
+	redirect *listener // where this one only sends to https: the listener that serves it
+	port     string    // ":8443", the public port of a TLS listener, "" for 443 or unknown
+
+	requestsNone [statusClasses]*metric.Counter // requests without a route
+	active       *metric.Gauge
+	requests     *metric.Gauge
+	received     *metric.Counter
+	sent         *metric.Counter
+	stages       stages
+}
+
+// routeState is one [[l7.route]] with what it needs at run time.
+type routeState struct {
+	name   string // for logs and metrics
+	conf   *conf.L7Route
+	pool   string
+	group  *backend.Group
+	names  *privateNames
+	hidden []string // response fields that are not sent on, lower case
+	retry  []string // methods that may be sent again
+	body   int64    // largest request body, 0: no limit
+
+	requests  [statusClasses]*metric.Counter
+	seconds   *metric.Histogram
+	retries   *metric.Counter
+	denied    *metric.Counter
+	truncated *metric.Counter
+}
+
+// stages are the sampled histograms of one exchange.
+type stages struct {
+	route, connect, firstByte, deliver *metric.Histogram
+}
+
+// statusClasses are none, 1xx, 2xx, 3xx, 4xx and 5xx.
+const statusClasses = 6
+
+var statusClass = [statusClasses]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// RedirectName is the name under which connections of the redirect addresses of
+// an L7 listener are handed over. No configured name can be equal to it.
+func RedirectName(listener string) string { return listener + " redirect" }
+
+// Build makes a snapshot of listeners. groups finds the pool of a name; a name it
+// does not know is an error, as is a certificate that cannot be loaded. Nothing
+// is served until Apply.
+func (s *Server) Build(
+	listeners []conf.L7, pools []conf.Pool, groups func(string) *backend.Group,
+) (*Snapshot, error) {
+	snap := &Snapshot{listeners: make(map[string]*listener, len(listeners))}
+	for i := range listeners {
+		l, err := s.buildListener(&listeners[i], pools, groups)
+		if err != nil {
+			return nil, fmt.Errorf("cannot build l7 listener %q: %w", listeners[i].Name, err)
+		}
+		snap.listeners[l.name] = l
+		if len(l.conf.Redirect) > 0 {
+			r := s.newListener(RedirectName(l.name), l.conf)
+			r.redirect = l
+			snap.listeners[r.name] = r
+		}
+	}
+	return snap, nil
+}
+
+func (s *Server) newListener(name string, c *conf.L7) *listener {
+	m := s.metrics
+	l := &listener{
+		name: name, conf: c,
+		limits: message.Limits{
+			MaxHead: int(c.MaxHeaderBytes), MaxFields: c.MaxHeaderFields, MaxURI: int(c.MaxURI),
+			AllowEncodedSlash: c.Paths == "allow_encoded_slash",
+		},
+		active:   m.Gauge(metric.L7Active, name),
+		requests: m.Gauge(metric.L7ActiveRequests, name),
+		received: m.Counter(metric.L7ReceivedBytes, name),
+		sent:     m.Counter(metric.L7SentBytes, name),
+		stages: stages{
+			route:     m.Histogram(metric.StageSeconds, "l7", "route"),
+			connect:   m.Histogram(metric.StageSeconds, "l7", "connect"),
+			firstByte: m.Histogram(metric.StageSeconds, "l7", "first_byte"),
+			deliver:   m.Histogram(metric.StageSeconds, "l7", "deliver"),
+		},
+	}
+	for i, class := range statusClass {
+		l.requestsNone[i] = m.Counter(metric.L7Requests, name, "none", class)
+	}
+	return l
+}
+
+func (s *Server) buildListener(
+	c *conf.L7, pools []conf.Pool, groups func(string) *backend.Group,
+) (*listener, error) {
+	l := s.newListener(c.Name, c)
+	for _, cidr := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use trusted proxy %q: %w", cidr, err)
+		}
+		l.trusted = append(l.trusted, p.Masked())
+	}
+	if c.TLS != nil {
+		if err := l.buildTLS(s.log.Warn); err != nil {
+			return nil, err
+		}
+	}
+	for i := range c.Routes {
+		r, err := s.buildRoute(l, &c.Routes[i], pools, groups)
+		if err != nil {
+			return nil, fmt.Errorf("cannot build route %d: %w", i+1, err)
+		}
+		l.routes = append(l.routes, r)
+	}
+	table, err := route.Build(c.Routes)
+	if err != nil {
+		return nil, err
+	}
+	l.table = table
+	return l, nil
+}
+
+// buildTLS loads the certificates. One that has expired is served all the same:
+// clients then say what is wrong, where a refused start would say nothing to them.
+func (l *listener) buildTLS(warn func(string, ...any)) error {
+	certs, err := cert.Load(l.conf.TLS.Certs)
+	if err != nil {
+		return err
+	}
+	if err := certs.Check(time.Now()); err != nil {
+		warn("certificate is not valid now", "listener", l.name, "err", err)
+	}
+	l.certs = certs
+	l.tls = &tls.Config{
+		GetCertificate: certs.GetCertificate,
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+	}
+	if l.conf.TLS.MinVersion == "1.3" {
+		l.tls.MinVersion = tls.VersionTLS13
+	}
+	if len(l.conf.Listen) > 0 && l.conf.Listen[0].Network == "tcp" && l.conf.Listen[0].Port != 443 {
+		l.port = fmt.Sprintf(":%d", l.conf.Listen[0].Port)
+	}
+	return nil
+}
+
+func (s *Server) buildRoute(
+	l *listener, c *conf.L7Route, pools []conf.Pool, groups func(string) *backend.Group,
+) (*routeState, error) {
+	at := slices.IndexFunc(pools, func(p conf.Pool) bool { return p.Name == c.Pool })
+	g := groups(c.Pool)
+	if at < 0 || g == nil {
+		return nil, fmt.Errorf("cannot find pool %q", c.Pool)
+	}
+	r := &routeState{
+		name: routeName(c), conf: c, pool: c.Pool, group: g,
+		names: newPrivateNames(pools[at].Servers, c.RewriteHost),
+		retry: append([]string{"GET", "HEAD", "OPTIONS"}, c.Retry.Methods...),
+		body:  int64(c.MaxBody),
+	}
+	if r.body == 0 {
+		r.body = int64(l.conf.MaxBody)
+	}
+	for _, h := range slices.Concat(l.conf.HideHeaders, c.HideHeaders) {
+		r.hidden = append(r.hidden, strings.ToLower(h))
+	}
+	m := s.metrics
+	for i, class := range statusClass {
+		r.requests[i] = m.Counter(metric.L7Requests, l.name, r.name, class)
+	}
+	s.showTransport(r.pool)
+	r.seconds = m.Histogram(metric.L7RequestSeconds, l.name, r.name)
+	r.retries = m.Counter(metric.L7Retries, r.pool)
+	r.denied = m.Counter(metric.L7RetriesDenied, r.pool)
+	r.truncated = m.Counter(metric.L7Truncated, r.pool)
+	return r, nil
+}
+
+// routeName names a route by what it matches; "*" is the route that matches all.
+func routeName(c *conf.L7Route) string {
+	name := c.Path
+	if len(c.Host) > 0 {
+		name = c.Host[0] + c.Path
+	}
+	if len(c.Method) > 0 {
+		name = strings.Join(c.Method, ",") + " " + name
+	}
+	if name == "" {
+		return "*"
+	}
+	return name
+}
+
+// isTrusted reports whether addr is one of the trusted proxies.
+func (l *listener) isTrusted(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	for _, p := range l.trusted {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayRetry reports whether a request of that method may be sent a second time.
+func (r *routeState) mayRetry(method []byte) bool {
+	return slices.Contains(r.retry, string(method))
+}
+
+// hides reports whether a response field is not to be sent on.
+func (r *routeState) hides(name []byte) bool {
+	for _, h := range r.hidden {
+		if equalFold(name, h) {
+			return true
+		}
+	}
+	return false
+}
+
+// publish shows the expiry of the certificates of next, and drops what s alone had.
+func (s *Snapshot) publish(next *Snapshot, m *metric.Registry) {
+	for name, l := range s.listeners {
+		if now := next.listeners[name]; l.certs != nil && (now == nil || now.certs == nil) {
+			cert.Publish(m, name, l.certs, nil)
+		}
+	}
+	for name, l := range next.listeners {
+		if l.certs == nil {
+			continue
+		}
+		var before *cert.Store
+		if old := s.listeners[name]; old != nil {
+			before = old.certs
+		}
+		cert.Publish(m, name, before, l.certs)
+	}
+}
+
+// showTransport shows the numbers that the transport keeps for the pool.
+func (s *Server) showTransport(pool string) {
+	m, t := s.metrics, s.transport
+	m.CounterFunc(metric.L7UpstreamConnects, func() uint64 { return t.Stats(pool).Dials }, pool, "ok")
+	m.CounterFunc(metric.L7UpstreamConnects, func() uint64 { return t.Stats(pool).Failures }, pool, "failed")
+	m.CounterFunc(metric.L7UpstreamReuses, func() uint64 { return t.Stats(pool).Reuses }, pool)
+	m.CounterFunc(metric.L7UpstreamStale, func() uint64 { return t.Stats(pool).Stale }, pool)
+	m.GaugeFunc(metric.L7UpstreamIdle, func() float64 { return float64(t.Stats(pool).Idle) }, pool)
+}

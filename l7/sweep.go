@@ -1,0 +1,129 @@
+package l7
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/l4/loop"
+)
+
+// A client that went away while its backend is silent shows only when somebody
+// looks. The sweeper looks after 200 ms of silence and then every 300 ms; that
+// costs a busy connection two atomic stores per request and no system call.
+const (
+	tick        = 100 * time.Millisecond
+	firstLook   = 2  // ticks of silence before the first look
+	nextLook    = 3  // ticks between later looks
+	drainedIdle = 10 // ticks that a connection may stay idle in a drain
+)
+
+// sweeper is the goroutine that looks at all connections.
+type sweeper struct {
+	s       *Server
+	clock   atomic.Uint32 // ticks since the start, never 0
+	drained atomic.Uint32 // tick at which the drain began; 0: no drain
+	quit    chan struct{}
+	done    chan struct{}
+}
+
+func (w *sweeper) start(s *Server) {
+	w.s = s
+	w.clock.Store(1)
+	w.quit, w.done = make(chan struct{}), make(chan struct{})
+	go w.run()
+}
+
+func (w *sweeper) stop() {
+	select {
+	case <-w.quit:
+	default:
+		close(w.quit)
+	}
+	<-w.done
+}
+
+// now is the present tick. It wraps after 13 years.
+func (w *sweeper) now() uint32 { return w.clock.Load() }
+
+func (w *sweeper) drain() { w.drained.Store(w.now()) }
+
+func (w *sweeper) run() {
+	defer close(w.done)
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-w.quit:
+			return
+		case <-t.C:
+			w.clock.Add(1)
+			w.sweep()
+		}
+	}
+}
+
+// sweep looks at every connection once.
+func (w *sweeper) sweep() {
+	defer func() {
+		if p := recover(); p != nil {
+			w.s.panicked("sweeper", p)
+		}
+	}()
+	listeners := w.s.snapshot.Load().listeners
+	drained := w.drained.Load()
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	for c := range w.s.conns {
+		if since := c.waiting.Load(); since != 0 && isLookDue(w.now()-since) {
+			w.look(c)
+		}
+		if drained != 0 || listeners[c.name] == nil {
+			w.endIdle(c, drained)
+		}
+	}
+}
+
+func isLookDue(silence uint32) bool {
+	return silence >= firstLook && (silence-firstLook)%nextLook == 0
+}
+
+// look cancels the exchange of a client that is gone. A FIN alone is no sign: a
+// client may close its direction and still wait for the answer, unless the
+// listener's routes say otherwise, or TLS was cut off without a word.
+func (w *sweeper) look(c *conn) {
+	switch c.nc.PeerState() {
+	case loop.PeerOpen:
+	case loop.PeerReset:
+		c.cancel()
+	case loop.PeerFin:
+		if c.finCancels.Load() || c.tls && !hasUnread(c.nc) {
+			c.cancel()
+		}
+	}
+}
+
+// hasUnread reports whether octets wait before the end of the stream: with TLS
+// that is the close_notify which makes a half-close out of a FIN.
+func hasUnread(c *loop.Conn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var n int
+	errControl := raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return errControl == nil && err == nil && n > 0
+}
+
+// endIdle ends a connection that has had its time for one more request. Closing
+// at once would hit requests that are on their way.
+func (w *sweeper) endIdle(c *conn, drained uint32) {
+	since := c.idle.Load()
+	if since != 0 && w.now()-max(since, drained) >= drainedIdle {
+		c.h.Interrupt()
+	}
+}

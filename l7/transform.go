@@ -1,0 +1,97 @@
+package l7
+
+import (
+	"net/netip"
+	"strconv"
+
+	"weir/l7/message"
+)
+
+// transform builds the head that the client gets from the backend's: end-to-end
+// fields in order, case and number as received, without what the configuration
+// hides, names of servers replaced by the public host, framed for this client.
+func (x *exchange) transform() verdict {
+	x.frame()
+	r := &x.res
+	x.status = r.Status
+	head := x.h.AvailableBuffer()
+	head = message.AppendStatusLine(head, r.Status, r.Reason)
+	hides := len(x.route.hidden) > 0
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if f.Hop || hides && x.route.hides(f.Name) {
+			continue
+		}
+		if f.Known != message.Unknown {
+			var done bool
+			if head, done = x.appendPublic(head, f); done {
+				continue
+			}
+		}
+		head = message.AppendField(head, f.Name, f.Value)
+	}
+	switch {
+	case x.framing == message.Chunked:
+		head = append(head, "Transfer-Encoding: chunked\r\n"...)
+	case r.WebSocket:
+		head = append(head, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	}
+	if !r.WebSocket {
+		head = x.appendConnection(head, x.mayKeepAlive() && x.framing != message.Close)
+	}
+	x.head = append(head, '\r', '\n')
+	return next
+}
+
+// frame decides how the client finds the end of the body (RFC 9112 section 6.3).
+func (x *exchange) frame() {
+	x.framing, x.length = x.res.Framing, x.res.ContentLength
+	if x.framing == message.Length || x.framing == message.None {
+		return
+	}
+	// A body without a length is chunked where the client knows chunks, whatever
+	// the backend used: the end of a connection cannot tell whole from cut.
+	x.framing = message.Chunked
+	if x.req.Minor == 0 {
+		x.framing = message.Close
+	}
+}
+
+// appendPublic appends fields that may name a server of the pool; others are left
+// to the caller.
+func (x *exchange) appendPublic(dst []byte, f *message.Field) ([]byte, bool) {
+	switch f.Known {
+	case message.Location, message.ContentLocation, message.Refresh, message.SetCookie:
+	default:
+		return dst, false
+	}
+	start := len(dst)
+	dst = append(dst, f.Name...)
+	dst = append(dst, ':', ' ')
+	var ok bool
+	names := x.route.names
+	from, _ := netip.ParseAddrPort(x.backend) // zero for a unix socket
+	switch f.Known {
+	case message.Refresh:
+		dst, ok = names.appendPublicRefresh(dst, f.Value, from, x.scheme, x.req.Authority)
+	case message.SetCookie:
+		dst, ok = names.appendPublicCookie(dst, f.Value, from, unbracket(x.req.Host))
+	default:
+		dst, ok = names.appendPublicURL(dst, f.Value, from, x.scheme, x.req.Authority)
+	}
+	if !ok {
+		return dst[:start], false
+	}
+	return append(dst, '\r', '\n'), true
+}
+
+// appendInterim appends the head of an interim response (RFC 9110 section 15.2).
+func (x *exchange) appendInterim(dst []byte) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(x.res.Status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, x.res.Reason...)
+	dst = append(dst, '\r', '\n')
+	dst = message.AppendFields(dst, x.res.Fields)
+	return append(dst, '\r', '\n')
+}
