@@ -1,23 +1,31 @@
 package metric
 
+// backendSets is how many label sets a metric of backends holds. Servers come from
+// the configuration and from DNS, not from clients, so it may be generous.
+const backendSets = 10000
+
 // Backends: one state for L4 and L7. The label backend is the address as in the
 // status of the pool, "host:port" or "unix:/path".
 var (
 	BackendUp = &Def{
 		Name: "weir_backend_up", Kind: KindGauge, Labels: []string{"pool", "backend"},
-		Help: "1 while the backend takes new connections, else 0.",
+		MaxSets: backendSets,
+		Help:    "1 while the backend takes new connections, else 0.",
 	}
 	BackendStateChanges = &Def{
 		Name: "weir_backend_state_changes_total", Kind: KindCounter, Labels: []string{"pool", "backend", "state"},
-		Help: "Changes of a backend's state, by the new state.",
+		MaxSets: backendSets,
+		Help:    "Changes of a backend's state, by the new state: healthy, ejected or down.",
 	}
 	BackendEjections = &Def{
 		Name: "weir_backend_ejections_total", Kind: KindCounter, Labels: []string{"pool", "backend", "reason"},
-		Help: "Passive ejections of a backend, by reason: refused, timeout, reset or status.",
+		MaxSets: backendSets,
+		Help:    "Passive ejections of a backend, by reason: refused, connect_timeout, reset, timeout or server_error.",
 	}
 	BackendPicks = &Def{
 		Name: "weir_backend_picks_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
-		Help: "Times the balancer chose the backend.",
+		MaxSets: backendSets,
+		Help:    "Times the balancer chose the backend.",
 	}
 	BackendPickFailures = &Def{
 		Name: "weir_backend_pick_failures_total", Kind: KindCounter, Labels: []string{"pool", "reason"},
@@ -25,11 +33,13 @@ var (
 	}
 	BackendInFlight = &Def{
 		Name: "weir_backend_in_flight", Kind: KindGauge, Labels: []string{"pool", "backend"},
-		Help: "Sessions and exchanges that are on the backend.",
+		MaxSets: backendSets,
+		Help:    "Sessions and exchanges that are on the backend.",
 	}
 	BackendChecks = &Def{
 		Name: "weir_backend_health_checks_total", Kind: KindCounter, Labels: []string{"pool", "backend", "result"},
-		Help: "Active health checks by result: ok or failed.",
+		MaxSets: backendSets,
+		Help:    "Active health checks by result: ok or failed.",
 	}
 	BackendDNSLookups = &Def{
 		Name: "weir_backend_dns_lookups_total", Kind: KindCounter, Labels: []string{"result"},
