@@ -174,11 +174,17 @@ func TestServerGoesAndComesBack(t *testing.T) {
 		},
 	} {
 		serve := func(address string) net.Listener {
-			l, err := net.Listen("tcp", address)
-			if err != nil {
-				t.Fatal(err)
+			deadline := time.Now().Add(15 * time.Second)
+			for {
+				l, err := net.Listen("tcp", address)
+				if err == nil {
+					return l
+				}
+				if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Millisecond) // someone's outgoing connection has the port
 			}
-			return l
 		}
 		a, b := serve("127.0.0.1:0"), serve("127.0.0.1:0")
 		p := testPool("p", "", []conf.Server{server(a.Addr().String()), server(b.Addr().String())})

@@ -68,6 +68,7 @@ type Endpoint struct {
 	server   string // as configured, for people
 	sockaddr unix.Sockaddr
 	health   conf.Health
+	hurry    chan struct{} // tells the check that the endpoint was ejected; holds one
 
 	down      atomic.Bool
 	ejected   atomic.Bool

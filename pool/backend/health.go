@@ -75,6 +75,10 @@ func (r *Registry) watch(ctx context.Context, e *Endpoint) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-e.hurry:
+			// It waits for an interval that is too long for an endpoint that is out.
+			timer.Reset(jitter(min(e.checkInterval(), e.health.Interval)))
+			continue
 		case <-timer.C:
 		}
 		r.guard("health check of "+e.String(), func() { r.checkOnce(ctx, e) })

@@ -416,11 +416,11 @@ func TestEjectionWithCheck(t *testing.T) {
 // A server that is killed and started again is back in less than 2 s, however long
 // it was gone, with an active check and without.
 func TestRecoveryAfterRestart(t *testing.T) {
-	f := func(what string, p conf.Pool, gone time.Duration) {
+	f := func(what string, p conf.Pool, at, gone time.Duration) {
 		t.Helper()
 		simulate(t, func(s *sim) {
 			g := commit(t, s.r, p).Group("p")
-			s.wait(3 * time.Second)
+			s.wait(at)
 			m := g.Members()[0]
 			s.set(m.Name(), true)
 			m.Report(Refused)
@@ -432,8 +432,10 @@ func TestRecoveryAfterRestart(t *testing.T) {
 		})
 	}
 	for _, gone := range []time.Duration{0, 900 * time.Millisecond, 3 * time.Second, 100 * time.Second} {
-		f("with a check", withHealth(testPool("p", "", servers(1, 1))), gone)
-		f("without", testPool("p", "", servers(1, 1)), gone)
+		for at := time.Second; at < 6*time.Second; at += 300 * time.Millisecond {
+			f("with a check", withHealth(testPool("p", "", servers(1, 1))), at, gone)
+		}
+		f("without", testPool("p", "", servers(1, 1)), time.Second, gone)
 	}
 }
 

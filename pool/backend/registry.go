@@ -129,7 +129,9 @@ func (r *Registry) endpoint(p place, h *conf.Health) *Endpoint {
 	key := endpointKey{network: p.network, address: p.address, name: p.name, health: healthKey(h)}
 	e := r.endpoints[key]
 	if e == nil {
-		e = &Endpoint{id: r.nextID(), key: key, server: p.server, sockaddr: p.sockaddr, health: *h}
+		e = &Endpoint{
+			id: r.nextID(), key: key, server: p.server, sockaddr: p.sockaddr, health: *h, hurry: make(chan struct{}, 1),
+		}
 		r.endpoints[key] = e
 		r.startChecks(e)
 	}
