@@ -198,7 +198,6 @@ func (x *exchange) noBackend(err, last error) verdict {
 	if last != nil {
 		return x.failed(last)
 	}
-	x.reply.retryAfter = true
 	reason := "no_backend"
 	if errors.Is(err, backend.ErrFull) {
 		reason = "backends_full"

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is an L7 server behind a plain accept loop, built from a configuration.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	server  *Server
 	metrics *metric.Registry
 	reg     *backend.Registry
@@ -40,7 +40,7 @@ type rig struct {
 
 // newRig serves the listener "web" of a configuration. %s in it stands for the
 // addresses of origins in turn.
-func newRig(t *testing.T, config string, origins ...string) *rig {
+func newRig(t testing.TB, config string, origins ...string) *rig {
 	t.Helper()
 	args := make([]any, len(origins))
 	for i := range origins {
@@ -130,7 +130,7 @@ func (r *rig) dial() *client {
 }
 
 type client struct {
-	t *testing.T
+	t testing.TB
 	*net.TCPConn
 	br *bufio.Reader
 }
@@ -179,7 +179,7 @@ type origin struct {
 	conns atomic.Int32
 }
 
-func newOrigin(t *testing.T, serve func(c *net.TCPConn, br *bufio.Reader)) *origin {
+func newOrigin(t testing.TB, serve func(c *net.TCPConn, br *bufio.Reader)) *origin {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
