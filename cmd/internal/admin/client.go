@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 
 	"weir/conf"
@@ -104,7 +106,11 @@ func (c *Client) post(ctx context.Context, path string, answer any) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("cannot reach the admin API at %q, is weir running with this file: %w", c.addr, err)
+		// The method and the made-up URL of the socket would say nothing.
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err
+		}
+		return fmt.Errorf("cannot reach the admin API at %q (is weir running with this file?): %w", c.addr, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -131,15 +131,15 @@ func (d *Demo) addr(name string) string {
 	panic("BUG: the demo has no service " + name)
 }
 
-// Guide returns what to try, with commands that work as they are. token is that of
-// the admin API.
-func (d *Demo) Guide(token string) string {
+// Guide returns what to try, with commands that work as they are once Weir runs on
+// the demo's configuration.
+func (d *Demo) Guide() string {
 	curlTLS := func(name string) string {
 		return fmt.Sprintf("curl --cacert %s --resolve %s:%d:127.0.0.1 https://%s:%d/",
 			d.path("ca.pem"), name, d.ports.SNI, name, d.ports.SNI)
 	}
 	admin := "http://" + loopback(d.ports.Admin)
-	auth := fmt.Sprintf("-H 'Authorization: Bearer %s'", token)
+	auth := fmt.Sprintf(`-H "Authorization: Bearer $(cat %s)"`, d.path("state/admin.token"))
 	lines := []string{
 		"HTTP over three servers, one slow and one that fails now and then (L7):",
 		"  curl http://" + loopback(d.ports.HTTP) + "/",

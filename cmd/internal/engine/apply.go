@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"weir/cmd/internal/admin"
+	"weir/conf"
+	"weir/l4"
+	"weir/l7"
+	"weir/pool/backend"
+	"weir/pool/limit"
+	"weir/pool/metric"
+)
+
+// change is a configuration that is prepared and not in force: commit or abort
+// ends it.
+type change struct {
+	cfg      *conf.Config
+	registry *backend.Registry
+	backends *backend.Snapshot
+	l7       *l7.Snapshot
+	l4       *l4.Update
+}
+
+// prepare does all that can fail. An error leaves nothing behind.
+func (e *Engine) prepare(ctx context.Context, cfg *conf.Config) (*change, error) {
+	backends, err := e.backends.Prepare(ctx, cfg.Pools, cfg.DNS)
+	if err != nil {
+		return nil, fmt.Errorf("cannot prepare the pools: %w", err)
+	}
+	c := &change{cfg: cfg, registry: e.backends, backends: backends}
+	if c.l7, err = e.l7.Build(cfg.L7, cfg.Pools, backends.Group); err != nil {
+		c.abort()
+		return nil, err
+	}
+	if c.l4, err = e.l4.Prepare(listeners(cfg, backends)); err != nil {
+		c.abort()
+		return nil, err
+	}
+	return c, nil
+}
+
+// abort gives back what was prepared.
+func (c *change) abort() {
+	if c.l4 != nil {
+		c.l4.Abort()
+	}
+	c.registry.Discard(c.backends)
+}
+
+// commit puts c in force; it cannot fail. Whoever uses something comes after it:
+// backends first, so that the groups the new routes name are alive, then L7,
+// which L4 hands connections to, then the listeners.
+func (e *Engine) commit(c *change) {
+	e.backends.Commit(c.backends)
+	e.l7.Apply(c.l7)
+	c.l4.Commit()
+	e.conns.SetLimits(e.limits(c.cfg))
+	e.level.Set(logLevel(c.cfg.Log))
+
+	next := &state{Running: admin.Running{Config: c.cfg, Version: 1, Since: time.Now()}, backends: c.backends}
+	if old := e.current.Load(); old != nil {
+		next.Version = old.Version + 1
+	}
+	e.current.Store(next)
+	e.metrics.Gauge(metric.ConfigVersion).Set(int64(next.Version))
+	e.metrics.Gauge(metric.ConfigLastReload).Set(next.Since.Unix())
+	e.metrics.Gauge(metric.ConfigValid).Set(1)
+	e.log.Info("configuration in force", "version", next.Version, "file", c.cfg.File)
+}
+
+// limits are the caps of the process as a whole.
+func (e *Engine) limits(cfg *conf.Config) limit.Limits {
+	return limit.Limits{
+		Max:          limit.Budget(e.nofile, cfg.Process.MaxConns),
+		MaxPerSource: cfg.Process.MaxConnsPerSource,
+	}
+}
+
+// listeners lists what the loops accept on: L4 with its routes, and for L7 the
+// listeners whose connections are handed over as they are.
+func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
+	var all []l4.Listener
+	for i := range cfg.L4 {
+		c := &cfg.L4[i]
+		all = append(all, l4.Listener{Name: c.Name, Addrs: c.Listen, Conf: c, Groups: backends.Group})
+	}
+	for i := range cfg.L7 {
+		c := &cfg.L7[i]
+		if len(c.Listen) > 0 {
+			all = append(all, l4.Listener{Name: c.Name, Addrs: c.Listen, L7: c.Name})
+		}
+		if len(c.Redirect) > 0 {
+			name := l7.RedirectName(c.Name)
+			all = append(all, l4.Listener{Name: name, Addrs: c.Redirect, L7: name})
+		}
+	}
+	return all
+}
+
+// needsRestart names the settings in which next differs from old and that are
+// read at the start only.
+func needsRestart(old, next *conf.Config) (names []string) {
+	if old.Process.Loops != next.Process.Loops {
+		names = append(names, "process.loops")
+	}
+	if old.Admin != next.Admin || old.Process.RuntimeDir != next.Process.RuntimeDir ||
+		old.Process.StateDir != next.Process.StateDir {
+		names = append(names, "admin")
+	}
+	if old.AccessLog != next.AccessLog {
+		names = append(names, "access_log")
+	}
+	if old.Log.Format != next.Log.Format {
+		names = append(names, "log.format")
+	}
+	return names
+}
+
+// watchedFiles lists the files a configuration comes from.
+func watchedFiles(cfg *conf.Config) []string {
+	var files []string
+	if cfg.File != "" {
+		files = append(files, cfg.File)
+	}
+	for _, l := range cfg.L7 {
+		if l.TLS == nil {
+			continue
+		}
+		for _, c := range l.TLS.Certs {
+			files = append(files, c.Cert, c.Key)
+		}
+	}
+	return files
+}

@@ -1,0 +1,251 @@
+// Package engine is the process: it builds everything a configuration asks for,
+// starts it, exchanges it on a reload, drains and stops it. It is the one package
+// that knows all the others.
+//
+// A reload has two halves. The first prepares all that can fail: the file is read
+// and checked, names are resolved, certificates loaded, new addresses bound. Any
+// error there undoes what was prepared, and nothing has changed. The second half
+// only swaps pointers and cannot fail. Start is a reload of nothing.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/cmd/internal/admin"
+	"weir/conf"
+	"weir/l4"
+	"weir/l7"
+	"weir/pool/accesslog"
+	"weir/pool/backend"
+	"weir/pool/limit"
+	"weir/pool/metric"
+)
+
+// Options say what to run. Exactly one of File and Config is set.
+type Options struct {
+	File   string       // read at the start and again at each reload
+	Config *conf.Config // used at each reload again; its certificates are read anew
+	Watch  bool         // reload when File or a certificate changes
+	Stderr io.Writer    // where the process log goes; nil: os.Stderr
+}
+
+// phase is where the engine is in its life; it only goes forward:
+//
+//	starting -> serving -> stopping
+type phase int32
+
+const (
+	starting phase = iota
+	serving
+	stopping
+)
+
+// Engine is a running Weir. All methods may be called from any goroutine.
+type Engine struct {
+	opts   Options
+	log    *slog.Logger
+	level  *slog.LevelVar
+	notify notifier
+	nofile int // how many descriptors the process may have
+
+	metrics  *metric.Registry
+	access   *accesslog.Log
+	conns    *limit.Conns
+	backends *backend.Registry
+	l7       *l7.Server
+	l4       *l4.Server
+	admin    *admin.Server
+
+	// turn holds one token. Who has it may change the configuration or end the
+	// engine; unlike a mutex it can be waited for with a context. quit is closed
+	// when nobody but Stop is to have it any more.
+	turn    chan struct{}
+	quit    chan struct{}
+	current atomic.Pointer[state]
+	phase   atomic.Int32
+
+	seen   []fileState        // of the configuration file, before it was read first
+	cancel context.CancelFunc // ends the tasks
+	tasks  sync.WaitGroup
+}
+
+// state is a configuration in force.
+type state struct {
+	admin.Running
+	backends *backend.Snapshot
+}
+
+// Start builds everything and begins to serve. All listeners are bound before the
+// first connection is accepted. An error leaves nothing behind, and conf.Problems
+// among errors means that the file is to blame. ctx bounds the start only. Whoever
+// gets an Engine must Stop it.
+func Start(ctx context.Context, o Options) (*Engine, error) {
+	if o.Stderr == nil {
+		o.Stderr = os.Stderr
+	}
+	e := &Engine{opts: o, notify: newNotifier(), turn: make(chan struct{}, 1), quit: make(chan struct{})}
+	e.turn <- struct{}{}
+	if o.File != "" {
+		e.seen = statFiles([]string{o.File})
+	}
+	cfg, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	e.log, e.level = newLogger(cfg.Log, o.Stderr)
+	if limit := limitMemory(); limit > 0 {
+		e.log.Info("memory limit set from the cgroup", "bytes", limit)
+	}
+	if err := e.assemble(cfg); err != nil {
+		e.dismantle(context.Background())
+		return nil, err
+	}
+	if err := e.start(ctx, cfg); err != nil {
+		e.dismantle(context.Background())
+		return nil, err
+	}
+	return e, nil
+}
+
+// start applies the first configuration.
+func (e *Engine) start(ctx context.Context, cfg *conf.Config) error {
+	c, err := e.prepare(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	// After the traffic's own addresses, so that a second Weir on one file is
+	// told of those.
+	e.admin, err = admin.Listen(admin.Options{
+		Config: cfg, Process: e, Metrics: e.metrics, Log: e.log, Build: ReadBuild(),
+	})
+	if err != nil {
+		c.abort()
+		return err
+	}
+	e.commit(c)
+	e.admin.Start()
+	e.phase.Store(int32(serving))
+
+	var tasks context.Context
+	tasks, e.cancel = context.WithCancel(context.Background())
+	if e.opts.Watch {
+		e.tasks.Go(func() { e.watch(tasks) })
+	}
+	return nil
+}
+
+// load reads the configuration.
+func (e *Engine) load() (*conf.Config, error) {
+	if e.opts.Config != nil {
+		return e.opts.Config, nil
+	}
+	return conf.Load(e.opts.File)
+}
+
+// Ready returns nil while new traffic is welcome.
+func (e *Engine) Ready() error {
+	switch phase(e.phase.Load()) {
+	case serving:
+		return nil
+	case stopping:
+		return errors.New("draining")
+	}
+	return errors.New("starting")
+}
+
+// Running returns the configuration in force.
+func (e *Engine) Running() admin.Running { return e.current.Load().Running }
+
+// Pools returns the state of all pools, in file order.
+func (e *Engine) Pools() []backend.GroupStatus { return e.backends.Status() }
+
+// Pool returns a pool by name, or nil.
+func (e *Engine) Pool(name string) *backend.Group { return e.backends.Group(name) }
+
+// Reload reads the configuration again and puts it in force. Reloads run one at a
+// time and each reads the file when its turn comes, so the last one wins. An error
+// means that nothing changed: conf.Problems for a bad file, admin.ErrStopping once
+// the engine drains.
+func (e *Engine) Reload(ctx context.Context) (admin.Running, error) {
+	select {
+	case <-e.turn:
+		defer func() { e.turn <- struct{}{} }()
+	case <-e.quit:
+	case <-ctx.Done():
+		return admin.Running{}, fmt.Errorf("cannot reload while another reload runs: %w", context.Cause(ctx))
+	}
+	if phase(e.phase.Load()) == stopping {
+		return admin.Running{}, fmt.Errorf("cannot reload: %w", admin.ErrStopping)
+	}
+	e.tell(e.notify.reloading())
+	err := e.guarded("reload", func() error { return e.reload(ctx) })
+	if err != nil {
+		e.metrics.Counter(metric.ConfigReloads, "refused").Inc()
+		e.metrics.Gauge(metric.ConfigValid).Set(0)
+		e.log.Error("reload refused, the running configuration stays", "version", e.Running().Version, "error", err)
+	} else {
+		e.metrics.Counter(metric.ConfigReloads, "ok").Inc()
+	}
+	e.tell(e.notify.ready(e.summary()))
+	return e.Running(), err
+}
+
+// reload is the work of one Reload.
+func (e *Engine) reload(ctx context.Context) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	c, err := e.prepare(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	old := e.current.Load().Config
+	e.commit(c)
+	for _, name := range needsRestart(old, cfg) {
+		e.log.Warn("a changed setting takes effect at the next start", "setting", name)
+	}
+	return nil
+}
+
+// watch reloads when a file changes, until ctx ends.
+func (e *Engine) watch(ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.panicked("watch", p)
+		}
+	}()
+	watch(ctx, watchInterval, e.seen, func() []string { return watchedFiles(e.Running().Config) }, func() {
+		e.log.Info("a watched file changed")
+		ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+		defer cancel()
+		_, _ = e.Reload(ctx) // logs what was wrong
+	})
+}
+
+// tell logs what went wrong with the service manager; nothing depends on it.
+func (e *Engine) tell(err error) {
+	if err != nil {
+		e.log.Warn(err.Error())
+	}
+}
+
+func (e *Engine) panicked(where string, p any) {
+	e.metrics.Counter(metric.Panics, "engine").Inc()
+	e.log.Error("panic in the engine", "where", where, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+}
+
+// summary is what the service manager shows.
+func (e *Engine) summary() string {
+	r := e.Running()
+	return fmt.Sprintf("serving configuration %d of %s", r.Version, r.Since.Format(time.DateTime))
+}

@@ -1,0 +1,47 @@
+package main
+
+const description = `A reverse proxy for TCP and HTTP.
+
+Exit codes: 0 it worked, or it stopped as it was told to; 1 it failed or was refused, standard error says why;
+2 the command line is wrong.`
+
+// cli is the command line. Help texts are what docs/cli.md says.
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Run with a configuration file, in the foreground."`
+	Demo    demoCmd    `cmd:"" help:"Try it out: embedded backends, L4, L7 and admin, nothing to configure."`
+	Proxy   proxyCmd   `cmd:"" help:"Run one listener in front of servers, without a file."`
+	Check   checkCmd   `cmd:"" help:"Check a configuration file and say all that is wrong with it."`
+	Reload  reloadCmd  `cmd:"" help:"Make a running Weir read its file again."`
+	Docs    docsCmd    `cmd:"" help:"Print a page of the reference."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// Detailed help, shown by `weir COMMAND --help` and in docs/cli.md.
+
+func (runCmd) Help() string {
+	return `All listeners are bound before the first connection is accepted; otherwise Weir says why and exits.
+
+Signals: SIGTERM drains for at most process.drain_timeout; SIGINT stops at once; SIGHUP reloads the file;
+SIGUSR1 reopens the access log.`
+}
+
+func (demoCmd) Help() string {
+	return `Starts three HTTP backends, one of them slow and one that fails now and then, a TCP and a TLS service, and
+Weir in front of them, all on 127.0.0.1. It prints commands to try. Ports that are taken are replaced.`
+}
+
+func (proxyCmd) Help() string {
+	return `Examples:
+
+    weir proxy --http :8080 --to 127.0.0.1:3000
+    weir proxy --tcp :6380 --to 10.0.0.1:6379,10.0.0.2:6379`
+}
+
+func (checkCmd) Help() string {
+	return `Every problem is shown with its line, and certificates are compared with their keys. Nothing is bound.`
+}
+
+func (reloadCmd) Help() string {
+	return `The process is found by the admin address of the file, or by the socket that belongs to the file. A refused
+reload changes nothing in the running process; what is wrong is printed and the exit code is 1.`
+}
