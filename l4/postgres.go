@@ -21,7 +21,7 @@ const (
 	pgAccept     = "S"
 	pgDecline    = "N"
 	// pgNeedsTLS is an ErrorResponse for a client that came without TLS where only a name can route.
-	pgNeedsTLS = "E\x00\x00\x00\x66SFATAL\x00VFATAL\x00C08004\x00" +
+	pgNeedsTLS = "E\x00\x00\x00\x71SFATAL\x00VFATAL\x00C08004\x00" +
 		"MTLS with a server name (sslmode=require, sslsni=1) is needed to reach a database here\x00\x00"
 )
 

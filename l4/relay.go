@@ -15,6 +15,8 @@ const relayBurst = 8
 func (s *session) startRelay() {
 	s.state = stateRelaying
 	s.moved = s.w.loop.Now()
+	s.up.bytes = uint64(s.up.end - s.up.off)
+	s.counters.received.Add(s.up.bytes)
 	s.watchQuiet()
 	s.relay()
 }

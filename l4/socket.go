@@ -164,6 +164,9 @@ func listenUnix(path string) (int, error) {
 
 // abandoned reports whether path is a socket that no one listens on.
 func abandoned(path string) bool {
+	if st, err := os.Lstat(path); err != nil || st.Mode()&os.ModeSocket == 0 {
+		return false
+	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return false

@@ -1,0 +1,177 @@
+package l4
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/conf"
+	"weir/pool/metric"
+)
+
+// closedPort is an address that refuses connections.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// blackHole is an address that answers no SYN: its backlog is full.
+func blackHole(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Connect(c, sa)
+		t.Cleanup(func() { unix.Close(c) })
+	}
+	port := uint16(sa.(*unix.SockaddrInet4).Port)
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()
+}
+
+func TestConnectRefusedTriesTheNext(t *testing.T) {
+	w := newWorld(t, worldOptions{}, poolOf("p", closedPort(t), closedPort(t), origin(t, greeter("third"))))
+	addr := w.simple(conf.L4{})
+	for range 6 {
+		c := dial(t, addr)
+		want(t, c, "third\n")
+		c.Close()
+	}
+}
+
+func TestConnectTimeoutTriesTheNext(t *testing.T) {
+	p := poolOf("p", blackHole(t), origin(t, greeter("second")))
+	p.ConnectTimeout = 150 * time.Millisecond
+	w := newWorld(t, worldOptions{}, p)
+	addr := w.simple(conf.L4{})
+	for range 3 {
+		c := dial(t, addr)
+		want(t, c, "second\n")
+		c.Close()
+	}
+	if n := w.metrics.Counter(metric.L4ConnectFailures, "p", "connect_timeout").Load(); n == 0 {
+		t.Error("no connect timeout was counted")
+	}
+}
+
+func TestConnectAllDownResetsTheClient(t *testing.T) {
+	f := func(why reason, servers ...string) {
+		t.Helper()
+		w := newWorld(t, worldOptions{}, poolOf("p", servers...))
+		c, err := net.Dial("tcp", w.simple(conf.L4{}))
+		if err == nil { // the reset may be faster than the client
+			_, err = io.ReadAll(c)
+			c.Close()
+		}
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("client got %v, want a reset", err)
+		}
+		w.closed(why)
+	}
+	f(reasonConnectFailed, closedPort(t))
+	f(reasonConnectFailed, closedPort(t), closedPort(t), closedPort(t))
+	f(reasonConnectFailed, "unix:"+filepath.Join(t.TempDir(), "none"))
+	f(reasonNoServer)
+}
+
+func TestClientGoneWhileConnecting(t *testing.T) {
+	w := newWorld(t, worldOptions{}, poolOf("p", blackHole(t)))
+	c := dial(t, w.simple(conf.L4{}))
+	w.until("the session begins", func() bool { return w.srv.Sessions() == 1 })
+	c.SetLinger(0)
+	c.Close()
+	w.closed(reasonClientReset)
+}
+
+// A client may send everything and end before the backend is connected.
+func TestEverythingSentBeforeConnected(t *testing.T) {
+	p := poolOf("p", blackHole(t), origin(t, echo))
+	p.ConnectTimeout = 100 * time.Millisecond
+	w := newWorld(t, worldOptions{}, p)
+	addr := w.simple(conf.L4{})
+	for range 2 {
+		c := dial(t, addr)
+		send(t, c, "early")
+		c.CloseWrite()
+		wantEnd(t, c, "early")
+	}
+}
+
+func TestUnixSocketsOnBothSides(t *testing.T) {
+	dir := t.TempDir()
+	backendPath, frontPath := filepath.Join(dir, "backend"), filepath.Join(dir, "front")
+	ln, err := net.Listen("unix", backendPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, ln, func(c net.Conn) {
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Error(err)
+		}
+		c.Write(b)
+	})
+	w := newWorld(t, worldOptions{}, poolOf("p", "unix:"+backendPath))
+	addr := w.simple(conf.L4{Listen: []conf.Addr{{Network: "unix", Path: frontPath}}})
+	if addr != "unix:"+frontPath {
+		t.Errorf("address %q", addr)
+	}
+	text := strings.Repeat("unix ", 1<<20)
+	for range 3 {
+		c, err := net.Dial("unix", frontPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(patience))
+		go func() {
+			io.WriteString(c, text)
+			c.(*net.UnixConn).CloseWrite()
+		}()
+		wantEnd(t, c, text)
+		c.Close()
+	}
+}
+
+func TestHashAddrIsStable(t *testing.T) {
+	f := func(addr string, same bool) {
+		t.Helper()
+		a := hashAddr(netip.MustParseAddr("192.0.2.1"))
+		if got := hashAddr(netip.MustParseAddr(addr)) == a; got != same {
+			t.Errorf("%s: same as 192.0.2.1: %v, want %v", addr, got, same)
+		}
+	}
+	f("192.0.2.1", true)
+	f("::ffff:192.0.2.1", true)
+	f("192.0.2.2", false)
+	f("2001:db8::1", false)
+	if hashAddr(netip.Addr{}) != 0 {
+		t.Error("the zero address has a hash")
+	}
+}
