@@ -98,14 +98,18 @@ runtime_dir = %q
 `, w.admin, o.access, o.logging, filepath.Join(w.dir, "state"), filepath.Join(w.dir, "run"), o.process)
 }
 
-// write replaces the configuration file in one step.
+// write replaces the configuration file in one step. Several goroutines may.
 func (w *weir) write(t testing.TB, text string) {
 	t.Helper()
-	tmp := w.file + ".new"
-	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
+	tmp, err := os.CreateTemp(w.dir, "new-")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(tmp, w.file); err != nil {
+	if _, err := tmp.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	tmp.Close()
+	if err := os.Rename(tmp.Name(), w.file); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"weir/conf"
+)
+
+// pages are the documents whose blocks are run: README.md and everything in docs.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found := []string{filepath.Join(root(t), "README.md")}
+	for _, dir := range []string{"docs", "docs/decisions"} {
+		more, err := filepath.Glob(filepath.Join(root(t), dir, "*.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, more...)
+	}
+	return found
+}
+
+// block is one fenced block of a page.
+type block struct {
+	page string
+	line int
+	info string // what stands behind the fence: `toml`, `toml error="..."`, `console`
+	text string
+}
+
+func blocks(t *testing.T, page string) []block {
+	t.Helper()
+	var found []block
+	var open *block
+	n := 0
+	for line := range strings.Lines(readFile(t, page)) {
+		n++
+		fence := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(fence, "```") && open == nil:
+			open = &block{page: filepath.Base(page), line: n, info: strings.TrimPrefix(fence, "```")}
+		case fence == "```":
+			found = append(found, *open)
+			open = nil
+		case open != nil:
+			open.text += line
+		}
+	}
+	if open != nil {
+		t.Errorf("%s:%d: the block has no end", page, open.line)
+	}
+	return found
+}
+
+// TestDocsTOML loads every TOML block of the documents. One that is meant to fail
+// says with which message: ```toml error="unknown key".
+func TestDocsTOML(t *testing.T) {
+	wants := regexp.MustCompile(`^toml error="([^"]+)"$`)
+	for _, page := range pages(t) {
+		for _, b := range blocks(t, page) {
+			if lang, _, _ := strings.Cut(b.info, " "); lang != "toml" {
+				continue
+			}
+			_, err := conf.Load(blockFile(t, b))
+			m := wants.FindStringSubmatch(b.info)
+			switch {
+			case m == nil && b.info != "toml" && b.info != "toml tour":
+				t.Errorf("%s:%d: cannot read the tag %q", b.page, b.line, b.info)
+			case m == nil && err != nil:
+				t.Errorf("%s:%d: %v", b.page, b.line, err)
+			case m != nil && (err == nil || !strings.Contains(err.Error(), m[1])):
+				t.Errorf("%s:%d: got %v, want an error with %q", b.page, b.line, err, m[1])
+			}
+		}
+	}
+}
+
+// blockFile writes a block to a file that has the files the examples speak of
+// beside it.
+func blockFile(t *testing.T, b block) string {
+	t.Helper()
+	dir := t.TempDir()
+	ca := newAuthority(t, dir)
+	for _, name := range []string{"www", "api", "app", "admin"} {
+		ca.issue(t, name, name+".example.com")
+	}
+	token := []byte("0123456789abcdef0123456789abcdef\n")
+	if err := os.WriteFile(filepath.Join(dir, "admin.token"), token, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "weir.toml")
+	if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestDocsCommands: every command that a page shows with a prompt is one that Weir
+// has, with flags it knows.
+func TestDocsCommands(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, b := range blocks(t, page) {
+			if lang, _, _ := strings.Cut(b.info, " "); lang != "console" {
+				continue
+			}
+			for line := range strings.Lines(b.text) {
+				words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "$ "))
+				if !strings.HasPrefix(line, "$ ") || filepath.Base(words[0]) != "weir" {
+					continue
+				}
+				args := append(withoutPrompt(words[1:]), "--help")
+				if code, out, errs := run(t, args...); code != 0 {
+					t.Errorf("%s: %q: exit code %d\n%s%s", b.page, line, code, out, errs)
+				} else {
+					checkFlags(t, b, words[1:], out)
+				}
+			}
+		}
+	}
+}
+
+// withoutPrompt keeps the subcommand: what comes before the first flag or argument.
+func withoutPrompt(words []string) []string {
+	if i := slices.IndexFunc(words, func(w string) bool { return strings.ContainsAny(w, "-./:") }); i >= 0 {
+		return words[:i]
+	}
+	return words
+}
+
+func checkFlags(t *testing.T, b block, words []string, help string) {
+	t.Helper()
+	for _, w := range words {
+		if flag, _, _ := strings.Cut(w, "="); strings.HasPrefix(flag, "-") && !strings.Contains(help, flag) {
+			t.Errorf("%s:%d: %s is not a flag of weir %s", b.page, b.line, flag, strings.Join(words, " "))
+		}
+	}
+}
+
+// TestFaultsTable: each row of docs/faults.md names tests, each of them exists, and
+// each TestRowNN of the tree stands in its row.
+func TestFaultsTable(t *testing.T) {
+	have := make(map[string]bool)
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	walkTree(t, func(path string, text []byte) {
+		if strings.HasSuffix(path, "_test.go") {
+			for _, m := range function.FindAllSubmatch(text, -1) {
+				have[string(m[1])] = true
+			}
+		}
+	})
+	row, name := regexp.MustCompile(`^\| (\d+) \|`), regexp.MustCompile("`(Test\\w+)`")
+	listed := make(map[string]string)
+	for line := range strings.Lines(readFile(t, filepath.Join(root(t), "docs", "faults.md"))) {
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		names := name.FindAllStringSubmatch(line, -1)
+		if len(names) == 0 {
+			t.Errorf("row %s has no test", m[1])
+		}
+		for _, n := range names {
+			listed[n[1]] = m[1]
+			if !have[n[1]] {
+				t.Errorf("row %s: there is no test %s", m[1], n[1])
+			}
+		}
+	}
+	number := regexp.MustCompile(`^TestRow0*(\d+)\D`)
+	for test := range have {
+		if m := number.FindStringSubmatch(test); m != nil && listed[test] != m[1] {
+			t.Errorf("%s is not in row %s of docs/faults.md", test, m[1])
+		}
+	}
+}
