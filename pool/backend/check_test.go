@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,12 @@ func TestHTTPCheck(t *testing.T) {
 			w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 1000))
 		}
 	})
+	mux.HandleFunc("/hints", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.URL.RawQuery)
+		for range 1 + n {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(func() {
 		close(block)
@@ -99,7 +106,10 @@ func TestHTTPCheck(t *testing.T) {
 	f(conf.Health{Path: "/late", Body: "lat"}, `body of 65536 bytes does not contain "lat"`)
 	f(conf.Health{Path: "/endless", Body: "x"}, `body of 65536 bytes does not contain "x"`)
 	f(conf.Health{Path: "/endless"}, "ok")
-	f(conf.Health{Path: "/head"}, "exceeded")
+	f(conf.Health{Path: "/head"}, "head of the answer is longer than 65536 bytes")
+	f(conf.Health{Path: "/hints"}, "ok")
+	f(conf.Health{Path: "/hints?9"}, "5 interim answers and no final one")
+	f(conf.Health{Path: "no slash"}, "cannot use check path")
 	f(conf.Health{Path: "/hang", Timeout: short}, errCheckTimeout.Error())
 	f(conf.Health{Path: "/stall", Timeout: short, Body: "more"}, errCheckTimeout.Error())
 	f(conf.Health{Path: "/stall", Body: "some", Timeout: 200 * time.Millisecond}, "ok")
