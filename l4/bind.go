@@ -55,7 +55,7 @@ func (b *binding) close() {
 	b.unlink()
 	for i, fd := range b.fds {
 		if fd >= 0 {
-			unix.Close(fd)
+			loop.CloseSocket(fd)
 			b.fds[i] = -1
 		}
 	}
@@ -112,7 +112,7 @@ func (s *Server) bindTCP(b *binding) error {
 		if err != nil {
 			return err
 		}
-		unix.Close(fd)
+		loop.CloseSocket(fd)
 	}
 	for i := range b.fds {
 		fd, err := at.listen(true)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/l4/loop"
 	"weir/pool/backend"
 	"weir/pool/metric"
 )
@@ -66,7 +67,7 @@ func (s *session) dial() bool {
 	_, isUnix := sa.(*unix.SockaddrUnix)
 	s.server = side{fd: fd, tcp: !isUnix}
 	if err := l.Watch(fd, s); err != nil {
-		unix.Close(fd)
+		loop.CloseSocket(fd)
 		s.server.fd = -1
 		s.connectFailed(err)
 		return false

@@ -29,6 +29,9 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(fewDescriptorsChild())
+	}
 	pool.Track(true)
 	goleak.VerifyTestMain(m)
 }

@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"weir/l4/loop"
 	"weir/pool"
 	"weir/pool/accesslog"
@@ -118,7 +116,7 @@ func (s *session) begin(fd int, unixSocket bool) {
 	s.down = flow{src: &s.server, dst: &s.client}
 	if err := s.w.loop.Watch(fd, s); err != nil {
 		s.client.fd = -1
-		unix.Close(fd)
+		loop.CloseSocket(fd)
 		s.w.log.Error("cannot take connection", "listener", s.routing.listener.name, "error", err)
 		s.close(reasonInternal)
 		return

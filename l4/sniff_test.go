@@ -176,8 +176,7 @@ func TestProtocolTLSWithoutRoutesRefusesOthers(t *testing.T) {
 
 func TestHandOverKeepsWhatWasRead(t *testing.T) {
 	got := make(chan loop.Handover, 1)
-	var w *world
-	w = newWorld(t, worldOptions{handOver: func(name string, h loop.Handover) {
+	w := newWorld(t, worldOptions{handOver: func(name string, h loop.Handover) {
 		if name != "web" {
 			t.Errorf("handed over to %q", name)
 		}

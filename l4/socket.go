@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
+	"weir/l4/loop"
 )
 
 // resolveTimeout bounds the lookup of a listening address that is given by name.
@@ -63,7 +64,7 @@ func hasIPv6() bool {
 	if err != nil {
 		return false
 	}
-	unix.Close(fd)
+	loop.CloseSocket(fd)
 	return true
 }
 
@@ -129,7 +130,7 @@ func listenOn(fd int, sa unix.Sockaddr, err error) (int, error) {
 		err = os.NewSyscallError("listen", unix.Listen(fd, backlog))
 	}
 	if err != nil {
-		unix.Close(fd)
+		loop.CloseSocket(fd)
 		return -1, err
 	}
 	return fd, nil
@@ -171,6 +172,6 @@ func abandoned(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer unix.Close(fd)
+	defer loop.CloseSocket(fd)
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) == unix.ECONNREFUSED
 }

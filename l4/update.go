@@ -3,6 +3,7 @@ package l4
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"weir/conf"
 )
@@ -113,9 +114,7 @@ func (u *Update) Commit() {
 			delete(s.bindings, key)
 		}
 	}
-	for key, b := range u.bound {
-		s.bindings[key] = b
-	}
+	maps.Copy(s.bindings, u.bound)
 	for key, r := range u.routings {
 		s.bindings[key].routing.Store(r)
 	}

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"weir/l4/loop"
 	"weir/l4/sniff"
 	"weir/pool/accesslog"
@@ -75,7 +73,7 @@ func (w *worker) give(l7 string, h loop.Handover) {
 
 // Abort implements [loop.Aborter] for a hand-over that panicked.
 func (w *worker) Abort() {
-	unix.Close(w.giving.FD)
+	loop.CloseSocket(w.giving.FD)
 	w.giving.Ticket.Release()
 	w.giving = loop.Handover{}
 }

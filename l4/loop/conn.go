@@ -66,7 +66,7 @@ func NewConn(h Handover) (*Conn, error) {
 		err = c.file.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		c.Close()
+		_ = c.Close() // the first error tells more
 		return nil, fmt.Errorf("cannot take over connection from %s: %w", h.Remote, err)
 	}
 	c.raw = raw

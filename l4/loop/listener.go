@@ -53,7 +53,7 @@ func (ln *Listener) Close() {
 	ln.loop.Disarm(&ln.timer)
 	ln.burst(drainMax)
 	ln.loop.table[ln.fd] = nil
-	unix.Close(ln.fd)
+	CloseSocket(ln.fd)
 }
 
 // Ready implements [Handler].
@@ -100,7 +100,7 @@ func (ln *Listener) Abort() {
 		ln.loop.table[fd].Abort()
 		return
 	}
-	unix.Close(fd)
+	CloseSocket(fd)
 }
 
 // backOff takes the listener out of the event queue, which would report it again

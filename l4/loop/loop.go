@@ -86,7 +86,7 @@ func New(log *slog.Logger) (*Loop, error) {
 	}
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
-		p.close()
+		_ = p.close()
 		return nil, fmt.Errorf("cannot open timer: %w", err)
 	}
 	l := &Loop{
@@ -95,8 +95,8 @@ func New(log *slog.Logger) (*Loop, error) {
 	}
 	l.set(fd, timerHandler{l})
 	if err := p.watch(fd); err != nil {
-		p.close()
-		unix.Close(fd)
+		_ = p.close()
+		CloseSocket(fd)
 		return nil, fmt.Errorf("cannot watch timer: %w", err)
 	}
 	go l.run()
@@ -168,7 +168,7 @@ func (l *Loop) Release(fd int) {
 // CloseFD closes a watched fd.
 func (l *Loop) CloseFD(fd int) {
 	l.unset(fd)
-	unix.Close(fd)
+	CloseSocket(fd)
 }
 
 // ResetFD closes a watched fd with an RST instead of a FIN. What the kernel has
@@ -178,11 +178,15 @@ func (l *Loop) ResetFD(fd int) {
 	l.unset(fd)
 }
 
-// Reset closes a socket that no loop watches with an RST.
+// CloseSocket closes a socket that no loop watches. Whatever close(2) says, the
+// descriptor is gone, and there is no one left to tell.
+func CloseSocket(fd int) { _ = unix.Close(fd) }
+
+// Reset is CloseSocket with an RST instead of a FIN.
 func Reset(fd int) {
 	// An error means that the connection is gone already, or is a unix socket, which knows no RST.
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	unix.Close(fd)
+	CloseSocket(fd)
 }
 
 func (l *Loop) set(fd int, h Handler) {
@@ -210,8 +214,10 @@ func (l *Loop) run() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.p.close()
-	unix.Close(l.timerFD)
+	if err := l.p.close(); err != nil {
+		l.log.Error("cannot close event queue", "error", err)
+	}
+	CloseSocket(l.timerFD)
 }
 
 // poll returns true when the loop is to end.

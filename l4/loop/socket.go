@@ -98,7 +98,7 @@ func (l *Loop) Dial(sa unix.Sockaddr) (fd int, connected bool, err error) {
 	case unix.EINPROGRESS, unix.EINTR:
 		return fd, false, nil
 	}
-	unix.Close(fd)
+	CloseSocket(fd)
 	return -1, false, err
 }
 
