@@ -67,6 +67,17 @@ func TestIdle(t *testing.T) {
 	between(t, "a kept connection", took, 13*time.Second, 14*time.Second)
 }
 
+// TestBlankLine has a client send an empty line after a body and nothing more.
+func TestBlankLine(t *testing.T) {
+	took, err := run(t, nil, echo, func(client net.Conn, _ *Conn) {
+		io.WriteString(client, post+"Content-Length: 5\r\n\r\nhello\r\n")
+	})
+	if !errors.Is(err, ErrIdle) {
+		t.Error(err)
+	}
+	between(t, "an idle connection", took, time.Minute, 70*time.Second)
+}
+
 // TestSlowHead is row 19: ten seconds from the first octet, however the rest trickles.
 func TestSlowHead(t *testing.T) {
 	for _, every := range []time.Duration{time.Hour, 9 * time.Second, time.Second, 10 * time.Millisecond} {

@@ -62,7 +62,7 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 				in.broken = true
 				return err
 			}
-			if n == 0 && began.IsZero() {
+			if n == 0 && began.IsZero() && !isBlank(in.head.B[:in.w]) {
 				began = time.Now()
 			}
 		}
@@ -77,6 +77,10 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 		}
 	}
 }
+
+// isBlank reports whether b is an empty line or the start of one, which some clients
+// send after a body: no request has begun with it (RFC 9112 section 2.2).
+func isBlank(b []byte) bool { return string(b) == "\r\n" || string(b) == "\r" }
 
 // start prepares for the body of the request whose head has n octets.
 func (in *input) start(r *message.Request, n int, lim *message.Limits) {

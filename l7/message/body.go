@@ -43,7 +43,7 @@ const (
 // only. Errors will be of the given side. It keeps its memory.
 func (b *Body) Reset(f Framing, length int64, side Side, limits *Limits) {
 	t := b.trailer
-	t.reset(limits)
+	t.reset(limits, side == Client)
 	*b = Body{framing: f, side: side, trailer: t}
 	switch f {
 	case None:

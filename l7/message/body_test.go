@@ -154,6 +154,17 @@ func TestBodyAfterError(t *testing.T) {
 	}
 }
 
+// TestTrailerNames has names pass from a server that do not pass from a client, as in heads.
+func TestTrailerNames(t *testing.T) {
+	for side, want := range map[Side]int{Client: 1, Upstream: 2} {
+		var b Body
+		b.Reset(Chunked, -1, side, nil)
+		if _, _, end := decode(&b, []byte("0\r\na_b: 1\r\nc: 2\r\n\r\n"), 100); end != "done" || len(b.Trailers()) != want {
+			t.Errorf("%s: %s, %d trailers", side, end, len(b.Trailers()))
+		}
+	}
+}
+
 func TestBodyRemaining(t *testing.T) {
 	var b Body
 	f := func(want int64) {

@@ -6,6 +6,7 @@ import "bytes"
 // octets, because the input they came in is gone by the time they are wanted.
 type trailer struct {
 	lim    Limits
+	plain  bool // leave out names that requests may not have either
 	buf    []byte
 	line   int // where the line that is being read starts in buf
 	count  int
@@ -16,9 +17,9 @@ type trailer struct {
 // keepTrailer is the largest buffer that is kept for the next message.
 const keepTrailer = 4 << 10
 
-func (t *trailer) reset(limits *Limits) {
+func (t *trailer) reset(limits *Limits, plain bool) {
 	clear(t.fields)
-	*t = trailer{lim: limits.orDefault(), buf: t.buf[:0], ends: t.ends[:0], fields: t.fields[:0]}
+	*t = trailer{lim: limits.orDefault(), plain: plain, buf: t.buf[:0], ends: t.ends[:0], fields: t.fields[:0]}
 	if cap(t.buf) > keepTrailer {
 		t.buf = nil
 	}
@@ -66,7 +67,7 @@ func (t *trailer) parse() reason {
 		}
 		start = int(end) + 2
 		id := Lookup(name)
-		if !isForbiddenTrailer(id, name) && class&isPlain != 0 {
+		if !isForbiddenTrailer(id, name) && (class&isPlain != 0 || !t.plain) {
 			t.fields = append(t.fields, Field{Name: name, Value: value, Known: id})
 		}
 	}
