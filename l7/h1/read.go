@@ -165,7 +165,7 @@ func (c *Conn) readHead(began time.Time) error {
 		now := time.Now()
 		want, slack := now.Add(c.opt.KeepAliveTimeout), c.opt.KeepAliveTimeout/8
 		if !began.IsZero() {
-			want, slack = began.Add(c.opt.HeaderTimeout), c.opt.HeaderTimeout/8
+			want, slack = began.Add(c.opt.HeaderTimeout), c.opt.HeaderTimeout/32
 			if !now.Before(want) {
 				return timeout("head_timeout", headTimeoutText)
 			}
