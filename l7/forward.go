@@ -3,6 +3,7 @@ package l7
 import (
 	"errors"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"weir/l7/message"
@@ -222,6 +223,9 @@ func (x *exchange) failed(err error) verdict {
 	case e.Stage == upstream.StageDial && e.Timeout:
 		return x.refuse(504, message.Upstream, "connect_timeout", err)
 	case e.Stage == upstream.StageDial:
+		if isOutOfDescriptors(err) {
+			x.s.Shed()
+		}
 		v := x.refuse(503, e.Side, "connect_failed", err)
 		x.reply.retryAfter = true
 		return v
@@ -262,6 +266,11 @@ func isUpstream(err error) bool {
 func isMessage(err error) bool {
 	_, ok := errors.AsType[*message.Error](err)
 	return ok || errors.Is(err, errUnasked) || errors.Is(err, upstream.ErrManyInterim)
+}
+
+// isOutOfDescriptors reports whether closing idle connections would have helped.
+func isOutOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // sourceHash is the hash of a client's address for source_hash: the finaliser of

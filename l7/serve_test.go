@@ -272,3 +272,18 @@ func TestReloadMovesKeepAliveConnections(t *testing.T) {
 	}
 	c.wantClosed()
 }
+
+func TestRow25_ShedEndsIdleConnections(t *testing.T) {
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	r := newRig(t, plain, o.addr)
+	c := r.dial()
+	c.get("/")
+	r.server.Shed()
+	c.wantClosed()
+	eventually(t, "the backend's connection to be closed", func() bool {
+		return r.server.transport.Stats("app").Idle == 0
+	})
+	if _, body := r.dial().get("/"); body != "ok" {
+		t.Errorf("afterwards: got %q", body)
+	}
+}

@@ -48,7 +48,7 @@ func New(o Options) *Server {
 	s := &Server{
 		log: o.Log, metrics: o.Metrics, access: o.Access,
 		transport: upstream.New(upstream.Options{Log: o.Log}),
-		panics:    o.Metrics.Counter(metric.L7Panics),
+		panics:    o.Metrics.Counter(metric.Panics, "l7"),
 		conns:     make(map[*conn]struct{}),
 		empty:     make(chan struct{}),
 	}
@@ -68,6 +68,15 @@ func (s *Server) Apply(snap *Snapshot) {
 // Drop closes the idle connections to an endpoint that went down. It is for
 // backend.Options.OnDown.
 func (s *Server) Drop(e *backend.Endpoint) { s.transport.Drop(e) }
+
+// Shed gives back the descriptors of idle connections, clients' and backends',
+// because the process is out of them. Exchanges under way are not touched. It does
+// not block and is cheap to call again.
+func (s *Server) Shed() {
+	if !s.sweeper.shed.Swap(true) {
+		s.transport.Shed()
+	}
+}
 
 // Serve takes over a connection for the listener of that name and serves it in a
 // goroutine of its own.

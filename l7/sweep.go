@@ -24,6 +24,7 @@ type sweeper struct {
 	s       *Server
 	clock   atomic.Uint32 // ticks since the start, never 0
 	drained atomic.Uint32 // tick at which the drain began; 0: no drain
+	shed    atomic.Bool   // idle connections are to be ended at the next look
 	quit    chan struct{}
 	done    chan struct{}
 }
@@ -73,14 +74,18 @@ func (w *sweeper) sweep() {
 	}()
 	listeners := w.s.snapshot.Load().listeners
 	drained := w.drained.Load()
+	shed := w.shed.Swap(false)
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	for c := range w.s.conns {
 		if since := c.waiting.Load(); since != 0 && isLookDue(w.now()-since) {
 			w.look(c)
 		}
-		if drained != 0 || listeners[c.name] == nil {
-			w.endIdle(c, drained)
+		switch {
+		case shed:
+			w.endIdle(c, w.now()-1, 1)
+		case drained != 0 || listeners[c.name] == nil:
+			w.endIdle(c, drained, drainedIdle)
 		}
 	}
 }
@@ -119,11 +124,11 @@ func hasUnread(c *loop.Conn) bool {
 	return errControl == nil && err == nil && n > 0
 }
 
-// endIdle ends a connection that has had its time for one more request. Closing
-// at once would hit requests that are on their way.
-func (w *sweeper) endIdle(c *conn, drained uint32) {
+// endIdle ends a connection that has been idle for some ticks, of which only those
+// after the one given count. Closing at once would hit requests that are on their way.
+func (w *sweeper) endIdle(c *conn, after, ticks uint32) {
 	since := c.idle.Load()
-	if since != 0 && w.now()-max(since, drained) >= drainedIdle {
+	if since != 0 && w.now()-max(since, after) >= ticks {
 		c.h.Interrupt()
 	}
 }

@@ -114,6 +114,14 @@ func (t *Transport) Close() {
 // progress go on: the endpoint may be out of rotation but alive.
 func (t *Transport) Drop(e *backend.Endpoint) { t.drop(e.ID()) }
 
+// Shed is Drop for all endpoints: it gives descriptors back when the process is
+// out of them. It does not block.
+func (t *Transport) Shed() {
+	for endpoint := range *t.idle.Load() {
+		t.drop(endpoint)
+	}
+}
+
 func (t *Transport) drop(endpoint uint64) {
 	p := (*t.idle.Load())[endpoint]
 	if p == nil {

@@ -58,10 +58,6 @@ var (
 		Name: "weir_l7_upstream_stale_total", Kind: KindCounter, Labels: []string{"pool"},
 		Help: "Kept-alive connections to HTTP backends that were found closed, or with surplus bytes, before use.",
 	}
-	L7Panics = &Def{
-		Name: "weir_l7_panics_total", Kind: KindCounter,
-		Help: "Panics in exchanges and connections that were recovered: bugs of Weir, each with a stack in the log.",
-	}
 	L7UpstreamIdle = &Def{
 		Name: "weir_l7_upstream_idle_connections", Kind: KindGauge, Labels: []string{"pool"},
 		Help: "Kept-alive connections to HTTP backends that wait for a request.",
@@ -71,5 +67,5 @@ var (
 var l7Defs = []*Def{
 	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied,
 	L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
-	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle, L7Panics,
+	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle,
 }
