@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,26 +36,28 @@ func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		calls := 0
-		files := []string{link}
-		go watch(ctx, time.Second, statFiles(files), func() []string { return files }, func() { calls++ })
-		f := func(want int, change func()) {
+		var calls atomic.Int32
+		var files atomic.Pointer[[]string]
+		files.Store(&[]string{link})
+		go watch(ctx, time.Second, statFiles([]string{link}), func() []string { return *files.Load() },
+			func() { calls.Add(1) })
+		f := func(want int32, change func()) {
 			t.Helper()
 			change()
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
-			if calls != want {
-				t.Fatalf("got %d calls, want %d", calls, want)
+			if got := calls.Load(); got != want {
+				t.Fatalf("got %d calls, want %d", got, want)
 			}
 		}
 		f(0, func() {})
-		f(1, func() { write(a, "12") })            // through the link
-		f(2, func() { swap(b) })                   // the link itself
-		f(2, func() { write(a, "123") })           // no longer watched
-		f(3, func() { os.Rename(a, b) })           // atomic rename
-		f(4, func() { os.Remove(link) })           // gone
-		f(5, func() { swap(b) })                   // and back
-		f(5, func() { files = []string{link, a} }) // one more file, not a change
+		f(1, func() { write(a, "12") })                  // through the link
+		f(2, func() { swap(b) })                         // the link itself
+		f(2, func() { write(a, "123") })                 // no longer watched
+		f(3, func() { os.Rename(a, b) })                 // atomic rename
+		f(4, func() { os.Remove(link) })                 // gone
+		f(5, func() { swap(b) })                         // and back
+		f(5, func() { files.Store(&[]string{link, a}) }) // one more file, not a change
 		f(6, func() { write(a, "new") })
 		f(7, func() { write(a, "both"); write(b, "both") })
 		f(8, func() { // still being written
@@ -75,13 +78,13 @@ func TestWatchFromBefore(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		calls := 0
-		go watch(ctx, time.Second, before, func() []string { return []string{file} }, func() { calls++ })
+		var calls atomic.Int32
+		go watch(ctx, time.Second, before, func() []string { return []string{file} }, func() { calls.Add(1) })
 		time.Sleep(3 * time.Second)
 		cancel()
 		synctest.Wait()
-		if calls != 1 {
-			t.Fatalf("got %d calls, want 1", calls)
+		if got := calls.Load(); got != 1 {
+			t.Fatalf("got %d calls, want 1", got)
 		}
 	})
 }
