@@ -230,11 +230,7 @@ func TestExitCodes(t *testing.T) {
 
 // TestServiceManager: what systemd is told at start, reload and stop.
 func TestServiceManager(t *testing.T) {
-	dir, err := os.MkdirTemp("", "weir-sd") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := t.TempDir()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -297,11 +293,7 @@ func TestServiceUnit(t *testing.T) {
 // TestAdminSocket: without [admin] the admin side is a unix socket for the user alone,
 // and weir reload finds it by the file.
 func TestAdminSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "weir-run") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := t.TempDir()
 	a, b, addr := startOrigin(t, "a"), startOrigin(t, "b"), freeAddr(t)
 	file := filepath.Join(dir, "weir.toml")
 	text := fmt.Sprintf("[process]\nstate_dir = %q\nruntime_dir = %q\n", dir+"/state", dir+"/run") +
