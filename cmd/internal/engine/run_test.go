@@ -185,8 +185,24 @@ func TestDrainThenInterrupt(t *testing.T) {
 	}()
 	<-entered
 
+	// A connection that waits for its next request is closed, which also tells
+	// that the drain has begun.
+	idle, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	_ = idle.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(idle, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	signalSelf(t, unix.SIGTERM)
-	eventually(t, "it drains", func() bool { return r.Ready() != nil })
+	if answer, err := io.ReadAll(idle); err != nil || !strings.HasSuffix(string(answer), "\r\n\r\nanswer") {
+		t.Fatalf("got %q, %v", answer, err)
+	}
+	if r.Ready() == nil {
+		t.Fatal("ready in a drain")
+	}
 	close(finish)
 	wantAnswer(true)
 
