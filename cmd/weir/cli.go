@@ -34,7 +34,9 @@ func (proxyCmd) Help() string {
 	return `Examples:
 
     weir proxy --http :8080 --to 127.0.0.1:3000
-    weir proxy --tcp :6380 --to 10.0.0.1:6379,10.0.0.2:6379`
+    weir proxy --tcp :6380 --to 10.0.0.1:6379,10.0.0.2:6379
+
+The signals are those of weir run, but SIGHUP, as from a terminal that is closed, is a SIGTERM.`
 }
 
 func (checkCmd) Help() string {

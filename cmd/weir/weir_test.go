@@ -28,7 +28,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code": code, "retry": retry, "subst": subst, "serves": serves, "sigterm": sigterm,
+			"code": code, "retry": retry, "subst": subst, "serves": serves,
+			"sigterm": sendSignal(syscall.SIGTERM), "sighup": sendSignal(syscall.SIGHUP),
 		},
 		Setup: func(env *testscript.Env) error {
 			// A port that is free now, as $FREE, and one that is taken, as $TAKEN.
@@ -103,10 +104,12 @@ func subst(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(file, []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
 }
 
-// sigterm ends what the script started in the background, as a service manager does.
-func sigterm(ts *testscript.TestScript, _ bool, _ []string) {
-	for _, c := range ts.BackgroundCmds() {
-		ts.Check(c.Process.Signal(syscall.SIGTERM))
+// sendSignal sends s to what the script started in the background.
+func sendSignal(s os.Signal) func(ts *testscript.TestScript, neg bool, args []string) {
+	return func(ts *testscript.TestScript, _ bool, _ []string) {
+		for _, c := range ts.BackgroundCmds() {
+			ts.Check(c.Process.Signal(s))
+		}
 	}
 }
 

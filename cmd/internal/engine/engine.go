@@ -134,6 +134,7 @@ func (e *Engine) start(ctx context.Context, cfg *conf.Config) error {
 	e.commit(c)
 	e.admin.Start()
 	e.phase.Store(int32(serving))
+	e.log.Info("started", "descriptors", e.nofile, "max_conns", e.limits(cfg).Max)
 
 	var tasks context.Context
 	tasks, e.cancel = context.WithCancel(context.Background())

@@ -19,7 +19,7 @@ const reloadTimeout = time.Minute
 //
 //	SIGTERM  drain for at most process.drain_timeout, then close what is left
 //	SIGINT   stop at once, also in the middle of a drain
-//	SIGHUP   reload
+//	SIGHUP   reload; without a file, as when a terminal is closed, a SIGTERM
 //	SIGUSR1  reopen the access log
 //
 // The end of ctx is a SIGINT. A signal that comes during the start is served after
@@ -28,6 +28,9 @@ func Run(ctx context.Context, o Options, started func(*Engine)) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR1)
 	defer signal.Stop(signals)
+	// The runtime would end the process for a log line that nobody reads any more.
+	signal.Ignore(unix.SIGPIPE)
+	defer signal.Reset(unix.SIGPIPE)
 	e, err := Start(ctx, o)
 	if err != nil {
 		return err
@@ -75,6 +78,10 @@ func (e *Engine) serve(ctx context.Context, signals <-chan os.Signal) {
 				stopNow()
 				drain()
 			case unix.SIGHUP:
+				if e.opts.File == "" {
+					drain()
+					continue
+				}
 				reloads.Go(e.reloadOnSignal)
 			case unix.SIGUSR1:
 				e.reopen()
