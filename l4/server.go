@@ -46,6 +46,7 @@ type Server struct {
 	workers  []*worker
 
 	updating sync.Mutex // held from Prepare to Commit or Abort
+	applying sync.Mutex // held while sockets come to or leave the loops
 
 	mu        sync.Mutex
 	bindings  map[bindKey]*binding // guarded by mu
@@ -113,6 +114,8 @@ func (s *Server) panics() uint64 {
 // StopAccepting closes all listening sockets after accepting what waits in their
 // queues. Sessions live on. Later updates are refused.
 func (s *Server) StopAccepting() {
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	s.mu.Lock()
 	s.stopped = true
 	var gone []*binding

@@ -337,7 +337,7 @@ func TestAccessLog(t *testing.T) {
 	c.Write(h)
 	c.CloseWrite()
 	wantEnd(t, c, "p\n"+string(h))
-	w.closed(reasonDone)
+	w.srv.Close() // the line is written by now
 	log.Close()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -420,5 +420,27 @@ func TestDrainOfAServerWithoutListeners(t *testing.T) {
 	w.srv.Close()
 	if w.srv.Addrs("none") != nil {
 		t.Error("addresses of no listener")
+	}
+}
+
+// A stop may come at any point of an update.
+func TestStopAcceptingDuringUpdates(t *testing.T) {
+	for range 20 {
+		w := newWorld(t, worldOptions{}, poolOf("p"))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := range 10 {
+				u, err := w.srv.Prepare([]Listener{w.l4(conf.L4{Name: fmt.Sprint(i), Pool: "p"})})
+				if err != nil {
+					if !errors.Is(err, errStopped) {
+						t.Error(err)
+					}
+					return
+				}
+				u.Commit()
+			}
+		})
+		wg.Go(w.srv.StopAccepting)
+		wg.Wait()
 	}
 }

@@ -98,6 +98,8 @@ func (u *Update) addAddr(name string, i int, addr conf.Addr, r *routing) error {
 func (u *Update) Commit() {
 	s := u.s
 	defer s.updating.Unlock()
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	s.mu.Lock()
 	if s.stopped { // between Prepare and now
 		s.mu.Unlock()
