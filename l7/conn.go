@@ -64,11 +64,7 @@ func (c *conn) serve() {
 	if c.tls {
 		x.scheme = "https"
 	}
-	for c.serveRequest(x, l) {
-		if now := c.s.snapshot.Load().listeners[c.name]; now != nil && now != l {
-			l = now
-			c.h.SetOptions(l.options())
-		}
+	for x.reset(l); c.serveRequest(x); x.reset(x.l) {
 	}
 	c.h.CloseGracefully()
 }
@@ -99,11 +95,15 @@ func (c *conn) secure(l *listener) (net.Conn, error) {
 
 // serveRequest reads one request and answers it. It reports whether another one
 // may follow on the connection.
-func (c *conn) serveRequest(x *exchange, l *listener) bool {
-	x.reset(l)
+func (c *conn) serveRequest(x *exchange) bool {
 	c.idle.Store(c.s.sweeper.now())
 	err := c.h.ReadRequest(&x.req)
 	c.idle.Store(0)
+	// Only now: a reload during the wait is for this request too.
+	if l := c.s.snapshot.Load().listeners[c.name]; l != nil && l != x.l {
+		x.l = l
+		c.h.SetOptions(l.options())
+	}
 	first := stepCanonicalise
 	if err != nil {
 		m, ok := errors.AsType[*message.Error](err)
@@ -117,9 +117,9 @@ func (c *conn) serveRequest(x *exchange, l *listener) bool {
 	}
 	x.started = time.Now()
 	x.sampled = c.s.sampler.Take()
-	l.requests.Add(1)
+	x.l.requests.Add(1)
 	x.run(first)
-	l.requests.Add(-1)
+	x.l.requests.Add(-1)
 	return c.h.Finish()
 }
 

@@ -262,7 +262,7 @@ func TestReloadMovesKeepAliveConnections(t *testing.T) {
 	if _, body := c.get("/"); body != "a" {
 		t.Errorf("got %q", body)
 	}
-	r.apply(fmt.Sprintf(plain, b.addr))
+	r.apply(strings.ReplaceAll(fmt.Sprintf(plain, b.addr), "app", "other"))
 	if _, body := c.get("/"); body != "b" {
 		t.Errorf("after the reload: got %q", body)
 	}
