@@ -82,8 +82,8 @@ func inodeOf(path string) uint64 {
 
 // bind opens the sockets of addr and lets them listen. s.mu is held.
 func (s *Server) bind(addr conf.Addr) (*binding, error) {
-	b := &binding{addr: addr, listeners: make([]*loop.Listener, len(s.workers))}
-	for _, w := range s.workers {
+	b := &binding{addr: addr, listeners: make([]*loop.Listener, len(s.shards))}
+	for _, w := range s.shards {
 		b.fds = append(b.fds, -1)
 		b.accept = append(b.accept, func(fd int, peer netip.AddrPort) { w.take(b, fd, peer) })
 	}

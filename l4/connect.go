@@ -17,7 +17,7 @@ import (
 const descriptorWait = 50 * time.Millisecond
 
 // route sends the session where its first bytes said; nil closes it.
-func (s *session) route(to *target) {
+func (s *session) route(to *destination) {
 	switch {
 	case to == nil:
 		s.close(reasonNoRoute)
@@ -26,7 +26,7 @@ func (s *session) route(to *target) {
 	default:
 		s.to = to
 		s.state = stateConnecting
-		s.connecting = s.w.loop.Now()
+		s.connecting = s.shard.loop.Now()
 		s.query.Reset(hashAddr(s.peer.Addr()))
 		s.connect()
 	}
@@ -53,7 +53,7 @@ func (s *session) connect() {
 
 // dial begins to connect to s.member. It reports false where the next member is to be tried.
 func (s *session) dial() bool {
-	l := s.w.loop
+	l := s.shard.loop
 	sa := s.member.Endpoint().Sockaddr()
 	fd, connected, err := l.Dial(sa)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *session) dial() bool {
 		return false
 	}
 	_, isUnix := sa.(*unix.SockaddrUnix)
-	s.server = side{fd: fd, tcp: !isUnix}
+	s.server = socket{fd: fd, tcp: !isUnix}
 	if err := l.Watch(fd, s); err != nil {
 		loop.CloseSocket(fd)
 		s.server.fd = -1
@@ -82,7 +82,7 @@ func (s *session) dial() bool {
 
 // checkConnect looks at the connect that is going on.
 func (s *session) checkConnect() {
-	ok, err := s.w.loop.Dialed(s.server.fd, s.member.Endpoint().Sockaddr())
+	ok, err := s.shard.loop.Dialed(s.server.fd, s.member.Endpoint().Sockaddr())
 	switch {
 	case err != nil:
 		s.connectFailed(err)
@@ -103,13 +103,13 @@ func (s *session) connectExpired() {
 // connectFailed reports the failure to the member and lets go of it.
 func (s *session) connectFailed(err error) {
 	outcome := backend.Classify(err)
-	s.w.connectFailures(s.to.pool, outcome)
+	s.shard.connectFailures(s.to.pool, outcome)
 	s.member.Report(outcome)
 	s.member.Done()
 	s.member = nil
 	s.failed = true
 	if s.server.fd >= 0 {
-		s.w.loop.CloseFD(s.server.fd)
+		s.shard.loop.CloseFD(s.server.fd)
 		s.server.fd = -1
 	}
 }
@@ -125,11 +125,11 @@ func outOfDescriptors(err error) bool {
 // waitForDescriptor tries the connect again in a moment, for as long as a connect
 // may take. The member has no part in it.
 func (s *session) waitForDescriptor(err error) {
-	s.w.connectFailures(s.to.pool, backend.LocalError)
+	s.shard.connectFailures(s.to.pool, backend.LocalError)
 	s.member.Report(backend.Classify(err))
 	s.member.Done()
 	s.member = nil
-	if s.w.loop.Now()-s.connecting >= s.to.group.ConnectTimeout() {
+	if s.shard.loop.Now()-s.connecting >= s.to.group.ConnectTimeout() {
 		s.close(reasonNoDescriptors)
 		return
 	}
@@ -150,8 +150,8 @@ func (s *session) connected() {
 }
 
 // connectFailures counts; failures are rare enough for a lookup.
-func (w *worker) connectFailures(pool string, o backend.Outcome) {
-	w.server.metrics.Counter(metric.L4ConnectFailures, pool, o.String()).Inc()
+func (sh *shard) connectFailures(pool string, o backend.Outcome) {
+	sh.server.metrics.Counter(metric.L4ConnectFailures, pool, o.String()).Inc()
 }
 
 // hashAddr is FNV-1a over the address, so that it is the same after a restart and

@@ -53,7 +53,7 @@ func fewDescriptorsChild() int {
 	fmt.Println(srv.Addrs("t")[0])
 	io.Copy(io.Discard, os.Stdin)
 	backoffs := uint64(0)
-	for _, w := range srv.workers {
+	for _, w := range srv.shards {
 		backoffs += w.loop.Stats().Backoffs.Load()
 	}
 	var use unix.Rusage

@@ -28,8 +28,8 @@ const (
 // judgePostgres looks at the messages that may precede a ClientHello.
 func (s *session) judgePostgres() {
 	for s.state == stateSniffing && !s.prologue.hello {
-		f := &s.up
-		kind, n, verdict := sniff.Postgres(f.buf.B[f.off:f.end])
+		up := &s.up
+		kind, n, verdict := sniff.Postgres(up.buf.B[up.off:up.end])
 		switch verdict {
 		case sniff.NeedMore:
 			return
@@ -46,10 +46,10 @@ func (s *session) judgePostgres() {
 
 // pgMessage answers or routes one first message of n bytes.
 func (s *session) pgMessage(kind sniff.PGKind, n int) {
-	f := &s.up
+	up := &s.up
 	switch kind {
 	case sniff.PGSSLRequest:
-		if f.end-f.off > n {
+		if up.end-up.off > n {
 			// Bytes sent before the answer are not protected by TLS and would be
 			// taken for bytes that are (CVE-2021-23214).
 			s.close(reasonMalformed)
@@ -58,7 +58,7 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 		s.prologue.hello, s.prologue.wantTLS = true, true
 		s.pgAnswer(pgAccept, n)
 	case sniff.PGGSSENCRequest:
-		if s.prologue.gss || f.end-f.off > n {
+		if s.prologue.gss || up.end-up.off > n {
 			s.close(reasonMalformed)
 			return
 		}
@@ -78,7 +78,7 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 
 // pgAnswer replies with one byte and forgets the n bytes it answers.
 func (s *session) pgAnswer(answer string, n int) {
-	b := s.w.loop.Scratch()[:1]
+	b := s.shard.loop.Scratch()[:1]
 	b[0] = answer[0]
 	if _, err := unix.Write(s.client.fd, b); err != nil {
 		s.close(reasonClientReset)
@@ -92,7 +92,7 @@ func (s *session) pgAnswer(answer string, n int) {
 
 // beginNegotiate asks the backend for TLS, as the client has asked Weir.
 func (s *session) beginNegotiate() {
-	b := s.w.loop.Scratch()[:len(pgSSLRequest)]
+	b := s.shard.loop.Scratch()[:len(pgSSLRequest)]
 	copy(b, pgSSLRequest)
 	if _, err := unix.Write(s.server.fd, b); err != nil {
 		s.close(reasonBackendReset)
@@ -107,7 +107,7 @@ func (s *session) beginNegotiate() {
 // it belongs to the TLS session.
 func (s *session) negotiate() {
 	for s.server.readable {
-		b := s.w.loop.Scratch()[:1]
+		b := s.shard.loop.Scratch()[:1]
 		n, err := unix.Read(s.server.fd, b)
 		switch {
 		case err == unix.EAGAIN:

@@ -25,21 +25,21 @@ func newStages(r *metric.Registry) stages {
 func (s *session) timeSniff() {
 	if s.timed {
 		s.stages.Sniff = time.Since(s.acceptedAt)
-		s.w.stages.sniff.Observe(s.stages.Sniff)
+		s.shard.stages.sniff.Observe(s.stages.Sniff)
 	}
 }
 
 func (s *session) timeConnect() {
 	if s.timed {
 		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff
-		s.w.stages.connect.Observe(s.stages.Connect)
+		s.shard.stages.connect.Observe(s.stages.Connect)
 	}
 }
 
 func (s *session) timeFirstByte() {
 	if s.timed {
 		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.Connect
-		s.w.stages.firstByte.Observe(s.stages.FirstByte)
+		s.shard.stages.firstByte.Observe(s.stages.FirstByte)
 	}
 }
 
@@ -50,13 +50,13 @@ func (s *session) record(why reason) {
 	took := time.Since(s.acceptedAt)
 	if s.timed && s.stages.FirstByte > 0 {
 		s.stages.Deliver = took - s.stages.Sniff - s.stages.Connect - s.stages.FirstByte
-		s.w.stages.deliver.Observe(s.stages.Deliver)
+		s.shard.stages.deliver.Observe(s.stages.Deliver)
 	}
-	log := s.w.server.access
+	log := s.shard.server.access
 	if !log.Enabled() {
 		return
 	}
-	r := &s.w.line
+	r := &s.shard.line
 	*r = accesslog.L4Record{
 		Start: s.acceptedAt, Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni,
 		Backend: s.backend, BytesIn: int64(s.up.bytes), BytesOut: int64(s.down.bytes),

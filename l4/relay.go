@@ -10,11 +10,11 @@ import (
 // their turn: half a MiB.
 const relayBurst = 8
 
-// startRelay begins to move bytes. What was sniffed is held in the up flow and
+// startRelay begins to move bytes. What was sniffed is held in the up direction and
 // goes first.
 func (s *session) startRelay() {
 	s.state = stateRelaying
-	s.moved = s.w.loop.Now()
+	s.moved = s.shard.loop.Now()
 	s.up.bytes = uint64(s.up.end - s.up.off)
 	s.counters.received.Add(s.up.bytes)
 	s.watchQuiet()
@@ -23,11 +23,11 @@ func (s *session) startRelay() {
 
 // relay moves what can be moved in both directions.
 func (s *session) relay() {
-	s.moved = s.w.loop.Now()
+	s.moved = s.shard.loop.Now()
 	before, beforeDown := s.up.bytes, s.down.bytes
-	s.pump(&s.up)
+	s.relayOne(&s.up)
 	if s.state != stateClosed {
-		s.pump(&s.down)
+		s.relayOne(&s.down)
 	}
 	s.counters.received.Add(s.up.bytes - before)
 	s.counters.sent.Add(s.down.bytes - beforeDown)
@@ -37,111 +37,111 @@ func (s *session) relay() {
 	}
 }
 
-// pump moves one direction until it has to wait for either end, or has had its
+// relayOne moves one direction until it has to wait for either end, or has had its
 // share of the loop. It may close the session.
-func (s *session) pump(f *flow) {
+func (s *session) relayOne(d *direction) {
 	for range relayBurst {
-		if f.done || !s.flush(f) {
+		if d.done || !s.flush(d) {
 			return
 		}
-		if f.eof {
-			s.endFlow(f)
+		if d.eof {
+			s.endDirection(d)
 			return
 		}
-		if !f.src.readable {
+		if !d.src.readable {
 			return
 		}
-		if !s.fill(f) {
+		if !s.fill(d) {
 			return
 		}
 	}
-	if f.buf == nil && f.src.readable {
-		s.w.loop.Again(f.src.fd)
+	if d.buf == nil && d.src.readable {
+		s.shard.loop.Again(d.src.fd)
 	}
 }
 
 // fill reads once and passes on what the destination takes. It reports false when
-// the flow, or the session, came to an end.
-func (s *session) fill(f *flow) bool {
-	scratch := s.w.loop.Scratch()
-	n, err := unix.Read(f.src.fd, scratch)
+// the direction, or the session, came to an end.
+func (s *session) fill(d *direction) bool {
+	scratch := s.shard.loop.Scratch()
+	n, err := unix.Read(d.src.fd, scratch)
 	switch {
 	case err == unix.EAGAIN:
-		f.src.readable, f.src.toEnd = false, false
+		d.src.readable, d.src.toEnd = false, false
 		return true
 	case err == unix.EINTR:
 		return true
 	case err != nil:
-		s.endBroken(f.src)
+		s.endBroken(d.src)
 		return false
-	case n == 0 && f.src.broken:
-		s.endBroken(f.src) // the error was taken by a write: this is no orderly end
+	case n == 0 && d.src.broken:
+		s.endBroken(d.src) // the error was taken by a write: this is no orderly end
 		return false
 	case n == 0:
-		f.eof = true
+		d.eof = true
 		return true
 	}
-	if n < len(scratch) && f.src.tcp && !f.src.toEnd {
-		f.src.readable = false // spares a read that would say EAGAIN
+	if n < len(scratch) && d.src.tcp && !d.src.toEnd {
+		d.src.readable = false // spares a read that would say EAGAIN
 	}
-	if f.bytes == 0 && f == &s.down {
+	if d.bytes == 0 && d == &s.down {
 		s.timeFirstByte()
 	}
-	f.bytes += uint64(n)
-	m, ok := s.write(f, scratch[:n])
+	d.bytes += uint64(n)
+	m, ok := s.write(d, scratch[:n])
 	if ok && m < n {
-		f.buf = pool.Get(n - m)
-		f.off, f.end = 0, copy(f.buf.B, scratch[m:n])
+		d.buf = pool.Get(n - m)
+		d.off, d.end = 0, copy(d.buf.B, scratch[m:n])
 	}
 	return ok
 }
 
 // flush writes what is held and reports whether nothing is left.
-func (s *session) flush(f *flow) bool {
-	for f.buf != nil {
-		if !f.dst.writable {
+func (s *session) flush(d *direction) bool {
+	for d.buf != nil {
+		if !d.dst.writable {
 			return false
 		}
-		m, ok := s.write(f, f.buf.B[f.off:f.end])
+		m, ok := s.write(d, d.buf.B[d.off:d.end])
 		if !ok {
 			return false
 		}
-		if f.off += m; f.off == f.end {
-			f.drop()
+		if d.off += m; d.off == d.end {
+			d.drop()
 		}
 	}
 	return true
 }
 
-// write writes p to the destination of f and returns how much was taken. It
+// write writes p to the destination of d and returns how much was taken. It
 // reports false where the destination is broken; the session may be closed then.
-func (s *session) write(f *flow, p []byte) (int, bool) {
+func (s *session) write(d *direction, p []byte) (int, bool) {
 	for {
-		n, err := unix.Write(f.dst.fd, p)
+		n, err := unix.Write(d.dst.fd, p)
 		switch err {
 		case nil:
-			f.dst.writable = n == len(p) // the kernel reports again once it has room
+			d.dst.writable = n == len(p) // the kernel reports again once it has room
 			return n, true
 		case unix.EINTR:
 		case unix.EAGAIN:
-			f.dst.writable = false
+			d.dst.writable = false
 			return 0, true
 		default:
-			s.broke(f.dst)
+			s.broke(d.dst)
 			return 0, false
 		}
 	}
 }
 
-// endFlow passes the end of a direction on, after everything before it.
-func (s *session) endFlow(f *flow) {
-	f.done = true
+// endDirection passes the end of a direction on, after everything before it.
+func (s *session) endDirection(d *direction) {
+	d.done = true
 	if s.up.done && s.down.done {
 		s.finish()
 		return
 	}
-	if err := unix.Shutdown(f.dst.fd, unix.SHUT_WR); err != nil {
-		s.broke(f.dst)
+	if err := unix.Shutdown(d.dst.fd, unix.SHUT_WR); err != nil {
+		s.broke(d.dst)
 		return
 	}
 	s.halfClose()
@@ -167,15 +167,15 @@ func (s *session) halfClose() {
 	s.watchQuiet()
 }
 
-// broke notes that d takes nothing any more. What it sent before is still
+// broke notes that sk takes nothing any more. What it sent before is still
 // delivered: a server may answer, close and reset what comes after.
-func (s *session) broke(d *side) {
-	if d.broken || s.state == stateClosed {
+func (s *session) broke(sk *socket) {
+	if sk.broken || s.state == stateClosed {
 		return
 	}
-	d.broken, d.readable, d.toEnd = true, true, true
+	sk.broken, sk.readable, sk.toEnd = true, true, true
 	toward, from := &s.down, &s.up
-	if d == &s.server {
+	if sk == &s.server {
 		toward, from = from, toward
 	}
 	toward.drop()
@@ -188,8 +188,8 @@ func (s *session) broke(d *side) {
 }
 
 // endBroken closes the session after the last byte of a connection that broke.
-func (s *session) endBroken(d *side) {
-	if d == &s.server {
+func (s *session) endBroken(sk *socket) {
+	if sk == &s.server {
 		s.close(reasonBackendReset)
 		return
 	}

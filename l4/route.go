@@ -12,27 +12,27 @@ import (
 // session keeps the one it started with.
 type routing struct {
 	listener *listener
-	conf     *conf.L4 // nil where l7 is set
-	l7       string   // each connection goes to this L7 listener at once
-	fallback *target  // where there is no route, or none matches; nil closes
+	conf     *conf.L4     // nil where l7 is set
+	l7       string       // each connection goes to this L7 listener at once
+	fallback *destination // where there is no route, or none matches; nil closes
 	exact    map[string]named
-	wildcard map[string]*target // by suffix, "*" removed: ".example.com"
-	sniffs   bool               // the first bytes decide
+	wildcard map[string]*destination // by suffix, "*" removed: ".example.com"
+	sniffs   bool                    // the first bytes decide
 }
 
-// target is where a connection goes: to a group, or to an L7 listener.
-type target struct {
+// destination is where a connection goes: to a group, or to an L7 listener.
+type destination struct {
 	name  string // of the route, for the access log
 	pool  string
 	group *backend.Group
 	l7    string
 }
 
-// named keeps the name beside the target, so that looking it up gives a string
+// named keeps the name beside the destination, so that looking it up gives a string
 // without allocating one.
 type named struct {
 	name string
-	to   *target
+	to   *destination
 }
 
 // newRouting resolves all names in l. Unknown names are bugs of the caller, as a
@@ -46,17 +46,17 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 		return nil, fmt.Errorf("cannot use listener %q: it has neither an L7 name nor a configuration", l.Name)
 	}
 	r.exact = make(map[string]named)
-	r.wildcard = make(map[string]*target)
+	r.wildcard = make(map[string]*destination)
 	r.sniffs = len(l.Conf.Routes) > 0 || l.Conf.Protocol == "tls"
 	var err error
 	if l.Conf.Pool != "" {
-		if r.fallback, err = newTarget(l, "", l.Conf.Pool, ""); err != nil {
+		if r.fallback, err = newDestination(l, "", l.Conf.Pool, ""); err != nil {
 			return nil, err
 		}
 	}
 	for _, route := range l.Conf.Routes {
 		for _, name := range route.SNI {
-			to, err := newTarget(l, name, route.Pool, route.L7)
+			to, err := newDestination(l, name, route.Pool, route.L7)
 			if err != nil {
 				return nil, err
 			}
@@ -70,8 +70,8 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 	return r, nil
 }
 
-func newTarget(l *Listener, name, pool, l7 string) (*target, error) {
-	t := &target{name: name, pool: pool, l7: l7}
+func newDestination(l *Listener, name, pool, l7 string) (*destination, error) {
+	t := &destination{name: name, pool: pool, l7: l7}
 	if l7 != "" {
 		return t, nil
 	}
@@ -84,7 +84,7 @@ func newTarget(l *Listener, name, pool, l7 string) (*target, error) {
 // find chooses by server name, lower case and without a final dot: exact, then the
 // longest wildcard, then the fallback. name is "" where that would cost an
 // allocation. It returns nil where the connection is to be closed.
-func (r *routing) find(sni []byte) (to *target, name string) {
+func (r *routing) find(sni []byte) (to *destination, name string) {
 	if e, ok := r.exact[string(sni)]; ok {
 		return e.to, e.name
 	}

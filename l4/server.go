@@ -43,7 +43,7 @@ type Server struct {
 	access   *accesslog.Log
 	conns    *limit.Conns
 	handOver func(string, loop.Handover)
-	workers  []*worker
+	shards   []*shard
 
 	updating sync.Mutex // held from Prepare to Commit or Abort
 	applying sync.Mutex // held while sockets come to or leave the loops
@@ -83,7 +83,7 @@ func New(o Options) (*Server, error) {
 			s.Close()
 			return nil, fmt.Errorf("cannot start event loop %d of %d: %w", i+1, o.Loops, err)
 		}
-		s.workers = append(s.workers, &worker{index: i, server: s, log: o.Log, loop: l, stages: stages})
+		s.shards = append(s.shards, &shard{index: i, server: s, log: o.Log, loop: l, stages: stages})
 		s.showLoop(i, l.Stats())
 	}
 	o.Metrics.CounterFunc(metric.Panics, s.panics, "loop")
@@ -105,7 +105,7 @@ func (s *Server) showLoop(index int, st *loop.Stats) {
 
 func (s *Server) panics() uint64 {
 	n := uint64(0)
-	for _, w := range s.workers {
+	for _, w := range s.shards {
 		n += w.loop.Stats().Panics.Load()
 	}
 	return n
@@ -133,7 +133,7 @@ func (s *Server) StopAccepting() {
 func (s *Server) Drain(ctx context.Context) error {
 	s.StopAccepting()
 	var waits []chan struct{}
-	for _, w := range s.workers {
+	for _, w := range s.shards {
 		w.call(func() {
 			if w.first == nil {
 				return
@@ -160,7 +160,7 @@ func (s *Server) Drain(ctx context.Context) error {
 }
 
 func (s *Server) closeSessions() {
-	for _, w := range s.workers {
+	for _, w := range s.shards {
 		w.call(func() { w.closeAll(reasonDrain) })
 	}
 }
@@ -181,7 +181,7 @@ func (s *Server) Sessions() int {
 func (s *Server) Close() {
 	s.StopAccepting()
 	s.closeSessions()
-	for _, w := range s.workers {
+	for _, w := range s.shards {
 		w.loop.Close()
 	}
 }

@@ -291,8 +291,8 @@ func TestMetricsOfASession(t *testing.T) {
 		io.Copy(io.Discard, c)
 		io.WriteString(c, "1234567")
 	})))
-	for _, worker := range w.srv.workers {
-		worker.call(func() { worker.sampler = metric.Sampler{Every: 1} })
+	for _, shard := range w.srv.shards {
+		shard.call(func() { shard.sampler = metric.Sampler{Every: 1} })
 	}
 	c := dial(t, w.simple(conf.L4{}))
 	send(t, c, "123")

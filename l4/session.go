@@ -37,21 +37,21 @@ const (
 // session is one client connection and the backend connection it is relayed to.
 // All of it belongs to one loop.
 type session struct {
-	w        *worker
+	shard    *shard
 	routing  *routing
 	counters *counters
 	state    state
 	prologue prologue // PostgreSQL only
 
-	client, server side
-	up, down       flow // client to server, server to client
+	client, server socket
+	up, down       direction // client to server, server to client
 
 	timer      loop.Timer
 	accepted   time.Duration // in the loop's time, as the two below
 	moved      time.Duration // last sign of life
 	connecting time.Duration // since when a backend is looked for
 
-	to     *target
+	to     *destination
 	query  backend.Query
 	member *backend.Member // holds one of its slots
 
@@ -64,11 +64,11 @@ type session struct {
 	timed      bool   // stages of this session are sampled
 	stages     accesslog.Stages
 
-	prev, next *session // the worker's list; next also in its free list
+	prev, next *session // its shard's list; next also in its free list
 }
 
-// side is one of the two connections.
-type side struct {
+// socket is one of the two connections of a session.
+type socket struct {
 	fd       int  // -1: not open
 	tcp      bool // a short read means that the socket is empty
 	readable bool // as far as events and reads told
@@ -78,22 +78,22 @@ type side struct {
 }
 
 // note takes over what an event says.
-func (d *side) note(ev loop.Events) {
+func (sk *socket) note(ev loop.Events) {
 	if ev.Readable() {
-		d.readable = true
+		sk.readable = true
 	}
 	if ev.Writable() {
-		d.writable = true
+		sk.writable = true
 	}
 	if ev.ReadToEnd() {
-		d.toEnd = true
+		sk.toEnd = true
 	}
 }
 
-// flow is one direction. What the destination did not take is held in buf, and
-// nothing is read from the source until it has.
-type flow struct {
-	src, dst *side
+// direction is one of the two ways through a session. What the destination did not
+// take is held in buf, and nothing is read from the source until it has.
+type direction struct {
+	src, dst *socket
 	buf      *pool.Buffer // nil: nothing held
 	off, end int          // what is held: buf.B[off:end]
 	eof      bool         // the source ended
@@ -101,23 +101,23 @@ type flow struct {
 	bytes    uint64       // read from the source and meant for the destination
 }
 
-func (f *flow) drop() {
-	if f.buf != nil {
-		f.buf.Release()
-		f.buf, f.off, f.end = nil, 0, 0
+func (d *direction) drop() {
+	if d.buf != nil {
+		d.buf.Release()
+		d.buf, d.off, d.end = nil, 0, 0
 	}
 }
 
 // begin starts a session for an accepted connection.
 func (s *session) begin(fd int, unixSocket bool) {
-	s.client = side{fd: fd, tcp: !unixSocket, writable: true}
-	s.server = side{fd: -1}
-	s.up = flow{src: &s.client, dst: &s.server}
-	s.down = flow{src: &s.server, dst: &s.client}
-	if err := s.w.loop.Watch(fd, s); err != nil {
+	s.client = socket{fd: fd, tcp: !unixSocket, writable: true}
+	s.server = socket{fd: -1}
+	s.up = direction{src: &s.client, dst: &s.server}
+	s.down = direction{src: &s.server, dst: &s.client}
+	if err := s.shard.loop.Watch(fd, s); err != nil {
 		s.client.fd = -1
 		loop.CloseSocket(fd)
-		s.w.log.Error("cannot take connection", "listener", s.routing.listener.name, "error", err)
+		s.shard.log.Error("cannot take connection", "listener", s.routing.listener.name, "error", err)
 		s.close(reasonInternal)
 		return
 	}
@@ -136,14 +136,14 @@ func (s *session) begin(fd int, unixSocket bool) {
 
 // Ready implements [loop.Handler].
 func (s *session) Ready(fd int, ev loop.Events) {
-	d := &s.client
+	sk := &s.client
 	if fd == s.server.fd {
-		d = &s.server
+		sk = &s.server
 	}
-	d.note(ev)
+	sk.note(ev)
 	switch s.state {
 	case stateConnecting:
-		if d == &s.server {
+		if sk == &s.server {
 			s.checkConnect()
 		} else if ev.Failed() && loop.SocketError(fd) != nil {
 			s.close(reasonClientReset)
@@ -154,7 +154,7 @@ func (s *session) Ready(fd int, ev loop.Events) {
 		s.negotiate()
 	case stateRelaying, stateHalfClosed:
 		if ev.Failed() && loop.SocketError(fd) != nil {
-			s.broke(d)
+			s.broke(sk)
 		}
 		s.relay()
 	}
@@ -181,13 +181,13 @@ func (s *session) Abort() {
 	}
 }
 
-func (s *session) arm(d time.Duration) { s.w.loop.Arm(&s.timer, d, s) }
+func (s *session) arm(d time.Duration) { s.shard.loop.Arm(&s.timer, d, s) }
 
 // quiet looks at a session whose timer ran out. Traffic does not touch the timer;
 // it only leaves the time.
 func (s *session) quiet() {
 	c := s.routing.conf
-	now := s.w.loop.Now()
+	now := s.shard.loop.Now()
 	limit, why := c.IdleTimeout, reasonIdle
 	if s.state == stateHalfClosed {
 		limit, why = c.HalfClosedTimeout, reasonHalfClosed
@@ -205,7 +205,7 @@ func (s *session) quiet() {
 // watchQuiet arms the timer for the next moment at which quiet may have to close.
 func (s *session) watchQuiet() {
 	c := s.routing.conf
-	now := s.w.loop.Now()
+	now := s.shard.loop.Now()
 	limit := c.IdleTimeout
 	if s.state == stateHalfClosed {
 		limit = c.HalfClosedTimeout
@@ -223,29 +223,29 @@ func (s *session) close(why reason) {
 	if s.state == stateClosed {
 		panic("BUG: session closed twice")
 	}
-	s.w.loop.Disarm(&s.timer)
+	s.shard.loop.Disarm(&s.timer)
 	cut := reasons[why].reset || s.up.buf != nil && s.state >= stateRelaying || s.down.buf != nil
 	s.state = stateClosed
-	s.closeSide(&s.client, cut)
-	s.closeSide(&s.server, cut)
+	s.closeSocket(&s.client, cut)
+	s.closeSocket(&s.server, cut)
 	s.up.drop()
 	s.down.drop()
 	s.giveBack(why)
 	s.ticket.Release()
 	s.record(why)
-	s.w.retire(s)
+	s.shard.retire(s)
 }
 
-func (s *session) closeSide(d *side, reset bool) {
+func (s *session) closeSocket(sk *socket, reset bool) {
 	switch {
-	case d.fd < 0:
+	case sk.fd < 0:
 		return
 	case reset:
-		s.w.loop.ResetFD(d.fd)
+		s.shard.loop.ResetFD(sk.fd)
 	default:
-		s.w.loop.CloseFD(d.fd)
+		s.shard.loop.CloseFD(sk.fd)
 	}
-	d.fd = -1
+	sk.fd = -1
 }
 
 // giveBack tells the member how the session went and returns its slot.

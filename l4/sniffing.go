@@ -15,7 +15,7 @@ import (
 // has about 1.5 KB.
 const sniffStart = 4 << 10
 
-// sniff reads first bytes until they decide. They are held in the up flow, so
+// sniff reads first bytes until they decide. They are held in the up direction, so
 // that they reach the backend before everything else.
 func (s *session) sniff() {
 	for s.state == stateSniffing && s.client.readable {
@@ -41,18 +41,18 @@ func (s *session) sniff() {
 // sniffSpace returns room for more bytes. Within the limit there always is some:
 // what fills the buffer without a verdict is too large.
 func (s *session) sniffSpace() []byte {
-	f := &s.up
+	up := &s.up
 	most := int(s.routing.conf.SniffMax)
 	switch {
-	case f.buf == nil:
-		f.buf = pool.Get(min(sniffStart, most))
-	case f.end == len(f.buf.B):
-		larger := pool.Get(min(4*f.end, most))
-		copy(larger.B, f.buf.B[:f.end])
-		f.buf.Release()
-		f.buf = larger
+	case up.buf == nil:
+		up.buf = pool.Get(min(sniffStart, most))
+	case up.end == len(up.buf.B):
+		larger := pool.Get(min(4*up.end, most))
+		copy(larger.B, up.buf.B[:up.end])
+		up.buf.Release()
+		up.buf = larger
 	}
-	return f.buf.B[f.end:min(len(f.buf.B), most)]
+	return up.buf.B[up.end:min(len(up.buf.B), most)]
 }
 
 // judge looks at what has arrived and routes, waits for more, or closes.
@@ -68,10 +68,10 @@ func (s *session) judge() {
 // to be something else, or to ask for no name of ours: never for a hello that is
 // broken or incomplete, which would be a way around the routes.
 func (s *session) judgeHello() {
-	f := &s.up
-	hello := &s.w.hello
+	up := &s.up
+	hello := &s.shard.hello
 	most := int(s.routing.conf.SniffMax)
-	switch sniff.ClientHello(f.buf.B[f.off:f.end], most-f.off, hello) {
+	switch sniff.ClientHello(up.buf.B[up.off:up.end], most-up.off, hello) {
 	case sniff.NeedMore:
 	case sniff.Done:
 		s.timeSniff()
@@ -112,23 +112,23 @@ func (s *session) sniffExpired() {
 }
 
 // handOver gives the client connection to an L7 listener, with what was read.
-func (s *session) handOver(to *target) {
+func (s *session) handOver(to *destination) {
 	h := loop.Handover{
 		FD: s.client.fd, Local: loop.LocalAddr(s.client.fd), Remote: s.peer,
 		Accepted: s.acceptedAt, Ticket: s.ticket, SNI: s.sni, Listener: s.routing.listener.name,
 	}
-	if f := &s.up; f.buf != nil {
-		h.Data = bytes.Clone(f.buf.B[f.off:f.end])
-		f.drop()
+	if up := &s.up; up.buf != nil {
+		h.Data = bytes.Clone(up.buf.B[up.off:up.end])
+		up.drop()
 	}
 	s.ticket = limit.Ticket{}
-	s.w.loop.Disarm(&s.timer)
-	s.w.loop.Release(h.FD)
+	s.shard.loop.Disarm(&s.timer)
+	s.shard.loop.Release(h.FD)
 	s.client.fd = -1
 	s.state = stateClosed
 	s.counters.active.Add(-1)
 	s.counters.handedOver.Add(1)
-	w := s.w
+	w := s.shard
 	w.retire(s)
 	w.give(to.l7, h)
 }

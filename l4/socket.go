@@ -150,7 +150,7 @@ func (s *Server) bindUnix(b *binding) error {
 		return err
 	}
 	b.inode = inodeOf(b.path)
-	b.fds[s.nextUnix%len(s.workers)] = fd
+	b.fds[s.nextUnix%len(s.shards)] = fd
 	s.nextUnix++
 	return nil
 }

@@ -55,7 +55,7 @@ func (u *Update) add(l *Listener) error {
 	s.mu.Unlock()
 	if ln == nil {
 		// The caps are set by Commit: an update that is given up changes nothing.
-		ln = &listener{name: l.Name, perLoop: make([]counters, len(s.workers))}
+		ln = &listener{name: l.Name, perLoop: make([]counters, len(s.shards))}
 	}
 	u.listeners[l.Name] = ln
 	r, err := newRouting(l, ln)
@@ -170,7 +170,7 @@ func (u *Update) closeBound() {
 
 // serve starts to accept on b.
 func (s *Server) serve(b *binding) {
-	for i, w := range s.workers {
+	for i, w := range s.shards {
 		if b.fds[i] < 0 {
 			continue
 		}
@@ -190,7 +190,7 @@ func (s *Server) serve(b *binding) {
 func (s *Server) unbind(gone []*binding) {
 	for _, b := range gone {
 		b.unlink()
-		for i, w := range s.workers {
+		for i, w := range s.shards {
 			w.call(func() {
 				if ln := b.listeners[i]; ln != nil {
 					ln.Close()

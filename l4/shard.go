@@ -15,9 +15,9 @@ import (
 // maxFree bounds how many session objects a loop keeps for reuse.
 const maxFree = 4096
 
-// worker is what belongs to one loop: its sessions and the memory they share.
+// shard is what belongs to one loop: its sessions and the memory they share.
 // Everything but loop and the constant fields is touched on the loop only.
-type worker struct {
+type shard struct {
 	index  int
 	server *Server
 	log    *slog.Logger
@@ -36,9 +36,9 @@ type worker struct {
 }
 
 // take begins with a connection that was accepted on b.
-func (w *worker) take(b *binding, fd int, peer netip.AddrPort) {
+func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 	r := b.routing.Load()
-	n := &r.listener.perLoop[w.index]
+	n := &r.listener.perLoop[sh.index]
 	n.accepted.Add(1)
 	ticket, refused := r.listener.limit.Acquire(peer.Addr())
 	if refused != limit.Admitted {
@@ -47,94 +47,94 @@ func (w *worker) take(b *binding, fd int, peer netip.AddrPort) {
 	}
 	if r.l7 != "" {
 		n.handedOver.Add(1)
-		w.give(r.l7, loop.Handover{
+		sh.give(r.l7, loop.Handover{
 			FD: fd, Local: b.localAddr(fd), Remote: peer, Accepted: time.Now(),
 			Ticket: ticket, Listener: r.listener.name,
 		})
 		return
 	}
 	n.active.Add(1)
-	s := w.get()
+	s := sh.get()
 	s.routing, s.counters = r, n
 	s.peer, s.ticket = peer, ticket
-	s.accepted, s.acceptedAt = w.loop.Now(), time.Now()
-	s.timed = w.sampler.Take()
+	s.accepted, s.acceptedAt = sh.loop.Now(), time.Now()
+	s.timed = sh.sampler.Take()
 	s.begin(fd, b.path != "")
 }
 
 // give calls the hand-over function. Should it panic, the connection is closed
 // here: a function that has taken it over does not panic any more.
-func (w *worker) give(l7 string, h loop.Handover) {
-	w.giving = h
-	defer w.loop.Recovered(w)
-	w.server.handOver(l7, h)
-	w.giving = loop.Handover{}
+func (sh *shard) give(l7 string, h loop.Handover) {
+	sh.giving = h
+	defer sh.loop.Recovered(sh)
+	sh.server.handOver(l7, h)
+	sh.giving = loop.Handover{}
 }
 
 // Abort implements [loop.Aborter] for a hand-over that panicked.
-func (w *worker) Abort() {
-	loop.CloseSocket(w.giving.FD)
-	w.giving.Ticket.Release()
-	w.giving = loop.Handover{}
+func (sh *shard) Abort() {
+	loop.CloseSocket(sh.giving.FD)
+	sh.giving.Ticket.Release()
+	sh.giving = loop.Handover{}
 }
 
 // get returns an empty session in the list of open ones.
-func (w *worker) get() *session {
-	s := w.free
+func (sh *shard) get() *session {
+	s := sh.free
 	if s != nil {
-		w.free = s.next
-		w.nfree--
+		sh.free = s.next
+		sh.nfree--
 		*s = session{}
 	} else {
 		s = new(session)
 	}
-	s.w = w
-	if s.next = w.first; s.next != nil {
+	s.shard = sh
+	if s.next = sh.first; s.next != nil {
 		s.next.prev = s
 	}
-	w.first = s
+	sh.first = s
 	return s
 }
 
 // retire takes a closed session off the list. Its fields stay until it is used
 // again: the callback that closed it may still look at its state.
-func (w *worker) retire(s *session) {
+func (sh *shard) retire(s *session) {
 	if s.next != nil {
 		s.next.prev = s.prev
 	}
 	if s.prev != nil {
 		s.prev.next = s.next
 	} else {
-		w.first = s.next
+		sh.first = s.next
 	}
 	s.prev, s.next = nil, nil
-	if w.nfree < maxFree {
-		s.next, w.free = w.free, s
-		w.nfree++
+	if sh.nfree < maxFree {
+		s.next, sh.free = sh.free, s
+		sh.nfree++
 	}
-	if w.first == nil {
-		w.signalDrained()
+	if sh.first == nil {
+		sh.signalDrained()
 	}
 }
 
-func (w *worker) signalDrained() {
-	if w.drained != nil {
-		close(w.drained)
-		w.drained = nil
+func (sh *shard) signalDrained() {
+	if sh.drained != nil {
+		close(sh.drained)
+		sh.drained = nil
 	}
 }
 
 // closeAll ends every session.
-func (w *worker) closeAll(why reason) {
-	for w.first != nil {
-		w.first.close(why)
+func (sh *shard) closeAll(why reason) {
+	for sh.first != nil {
+		sh.first.close(why)
 	}
 }
 
 // call runs f on the loop and waits for it. It does nothing once the loop has ended.
-func (w *worker) call(f func()) {
+func (sh *shard) call(f func()) {
 	done := make(chan struct{})
-	if w.loop.Do(func() { defer close(done); f() }) {
+	if sh.loop.Do(func() { defer close(done); f() }) {
 		<-done
 	}
 }
