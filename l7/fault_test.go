@@ -418,3 +418,37 @@ func TestStaleConnection(t *testing.T) {
 		t.Error("nothing was retried")
 	}
 }
+
+// TestRow31_RefusedUpgradeEndsTheConnection: octets behind a WebSocket handshake
+// are no request when the backend refuses it.
+func TestRow31_RefusedUpgradeEndsTheConnection(t *testing.T) {
+	var smuggled atomic.Bool
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		for {
+			head, err := readHead(br)
+			if err != nil {
+				return
+			}
+			if strings.Contains(head, "/smuggled") {
+				smuggled.Store(true)
+			}
+			io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+		}
+	})
+	f := func(r *rig, status int) {
+		t.Helper()
+		c := r.dial()
+		c.send("GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" +
+			"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")
+		res, _, err := c.response("GET")
+		if res.StatusCode != status || !res.Close || err != nil {
+			t.Errorf("got %d close %v %v, want %d and a close", res.StatusCode, res.Close, err, status)
+		}
+		c.wantClosed()
+	}
+	f(newRig(t, plain, o.addr), 403)
+	f(newRig(t, plain, closedAddr(t)), 503)
+	if smuggled.Load() {
+		t.Error("what followed the handshake was served as a request")
+	}
+}
