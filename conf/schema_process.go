@@ -61,7 +61,7 @@ func schema() table[Config] {
 func processTable() table[Process] {
 	return table[Process]{
 		head: "[process]",
-		doc:  "What holds for Weir as a whole. `loops` is fixed when Weir starts; a reload can change the rest.",
+		doc:  "What holds for Weir as a whole. `loops` and the directories are read at the start only, not at a reload.",
 		example: `
 [process]
 loops = 4
@@ -113,7 +113,7 @@ func adminTable() table[Admin] {
 	return table[Admin]{
 		head: "[admin]",
 		doc: "Where /metrics, /healthz, /readyz and the admin API answer. All but the first three need the token.\n" +
-			"An address beyond loopback needs `cert`, `key` and `token`.",
+			"An address beyond loopback needs `cert`, `key` and `token`. The whole table is read at the start only.",
 		example: `
 [admin]
 listen = "10.0.0.5:9901"
@@ -164,7 +164,7 @@ format = "json"
 			{
 				name: "format", def: `"logfmt"`,
 				value: one(func(l *Log) *string { return &l.Format }, choice("logfmt", "json")),
-				doc:   "How a message is written.",
+				doc:   "How a message is written. Read at the start only.",
 			},
 		},
 	}
@@ -174,7 +174,8 @@ func accessLogTable() table[AccessLog] {
 	return table[AccessLog]{
 		head: "[access_log]",
 		doc: "One record per L4 session and per HTTP exchange. Writing never holds traffic up: when the disk is\n" +
-			"slower than the traffic, records are dropped and counted. SIGUSR1 reopens the file.",
+			"slower than the traffic, records are dropped and counted. SIGUSR1 reopens the file. The table is read at\n" +
+			"the start only.",
 		example: `
 [access_log]
 path = "/var/log/weir/access.log"

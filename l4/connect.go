@@ -2,7 +2,6 @@ package l4
 
 import (
 	"errors"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +26,7 @@ func (s *session) route(to *destination) {
 		s.to = to
 		s.state = stateConnecting
 		s.connecting = s.shard.loop.Now()
-		s.query.Reset(hashAddr(s.peer.Addr()))
+		s.query.Reset(backend.HashAddr(s.peer.Addr()))
 		s.connect()
 	}
 }
@@ -125,6 +124,7 @@ func outOfDescriptors(err error) bool {
 // waitForDescriptor tries the connect again in a moment, for as long as a connect
 // may take. The member has no part in it.
 func (s *session) waitForDescriptor(err error) {
+	s.shard.server.exhausted()
 	s.shard.connectFailures(s.to.pool, backend.LocalError)
 	s.member.Report(backend.Classify(err))
 	s.member.Done()
@@ -152,17 +152,4 @@ func (s *session) connected() {
 // connectFailures counts; failures are rare enough for a lookup.
 func (sh *shard) connectFailures(pool string, o backend.Outcome) {
 	sh.server.metrics.Counter(metric.L4ConnectFailures, pool, o.String()).Inc()
-}
-
-// hashAddr is FNV-1a over the address, so that it is the same after a restart and
-// in every Weir. It is zero for the zero Addr.
-func hashAddr(a netip.Addr) uint64 {
-	if !a.IsValid() {
-		return 0
-	}
-	h := uint64(14695981039346656037)
-	for _, b := range a.As16() {
-		h = (h ^ uint64(b)) * 1099511628211
-	}
-	return h
 }

@@ -34,16 +34,22 @@ type Options struct {
 	// HandOver takes over a connection for the L7 listener of this name. It is
 	// called on a loop and must not block. Where it is nil, such connections are closed.
 	HandOver func(l7 string, h loop.Handover)
+
+	// Exhausted is called, on a loop, when an accept or a connect found no
+	// descriptor: whoever holds idle ones should give them back. It must not
+	// block. It may be nil.
+	Exhausted func()
 }
 
 // Server is all of layer 4. Its methods may be called from any goroutine.
 type Server struct {
-	log      *slog.Logger
-	metrics  *metric.Registry
-	access   *accesslog.Log
-	conns    *limit.Conns
-	handOver func(string, loop.Handover)
-	shards   []*shard
+	log       *slog.Logger
+	metrics   *metric.Registry
+	access    *accesslog.Log
+	conns     *limit.Conns
+	handOver  func(string, loop.Handover)
+	exhausted func()
+	shards    []*shard
 
 	updating sync.Mutex // held from Prepare to Commit or Abort
 	applying sync.Mutex // held while sockets come to or leave the loops
@@ -69,11 +75,14 @@ func New(o Options) (*Server, error) {
 	if o.HandOver == nil {
 		o.HandOver = refuse
 	}
+	if o.Exhausted == nil {
+		o.Exhausted = func() {}
+	}
 	if o.Loops <= 0 {
 		o.Loops = runtime.GOMAXPROCS(0)
 	}
 	s := &Server{
-		log: o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns, handOver: o.HandOver,
+		log: o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns, handOver: o.HandOver, exhausted: o.Exhausted,
 		bindings: make(map[bindKey]*binding), listeners: make(map[string]*listener),
 	}
 	stages := newStages(o.Metrics)
@@ -83,6 +92,7 @@ func New(o Options) (*Server, error) {
 			s.Close()
 			return nil, fmt.Errorf("cannot start event loop %d of %d: %w", i+1, o.Loops, err)
 		}
+		l.OnBackoff(s.exhausted)
 		s.shards = append(s.shards, &shard{index: i, server: s, log: o.Log, loop: l, stages: stages})
 		s.showLoop(i, l.Stats())
 	}

@@ -110,6 +110,9 @@ func (ln *Listener) backOff() {
 		return
 	}
 	ln.loop.stats.Backoffs.Add(1)
+	if ln.loop.onBackoff != nil {
+		ln.loop.onBackoff()
+	}
 	if err := ln.loop.p.forget(ln.fd); err != nil {
 		ln.loop.log.Error("cannot pause listener", "error", err)
 	}

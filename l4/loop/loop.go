@@ -62,6 +62,8 @@ type Loop struct {
 	stats   Stats
 	dialed  dialAddr
 
+	onBackoff func()
+
 	epoch   time.Time
 	now     time.Duration
 	wheel   wheel
@@ -102,6 +104,10 @@ func New(log *slog.Logger) (*Loop, error) {
 	go l.run()
 	return l, nil
 }
+
+// OnBackoff sets what is called on the loop each time a listener backs off because
+// descriptors or memory ran out. It must not block, and is set before Listen.
+func (l *Loop) OnBackoff(fn func()) { l.onBackoff = fn }
 
 // Close stops the loop and returns when its goroutine has ended. Descriptors that
 // are still watched stay open: their owners must close them before.

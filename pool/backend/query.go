@@ -1,6 +1,9 @@
 package backend
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // maxTries is how many members one Query can try. A caller that was turned away
 // by so many servers is better served by an error than by more waiting.
@@ -37,4 +40,18 @@ func (q *Query) take(m *Member) bool {
 	q.tried[q.count] = m.id
 	q.count++
 	return true
+}
+
+// HashAddr is the Hash of a client's address: FNV-1a, so that it is the same in
+// L4 and L7, after a restart and in every Weir. IPv4 in IPv6 counts as IPv4, and
+// the zero Addr gives zero.
+func HashAddr(a netip.Addr) uint64 {
+	if !a.IsValid() {
+		return 0
+	}
+	h := uint64(14695981039346656037)
+	for _, b := range a.As16() {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
 }

@@ -90,7 +90,10 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 	for i := range cfg.L7 {
 		c := &cfg.L7[i]
 		if len(c.Listen) > 0 {
-			all = append(all, l4.Listener{Name: c.Name, Addrs: c.Listen, L7: c.Name})
+			all = append(all, l4.Listener{
+				Name: c.Name, Addrs: c.Listen, L7: c.Name,
+				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+			})
 		}
 		if len(c.Redirect) > 0 {
 			name := l7.RedirectName(c.Name)

@@ -35,7 +35,7 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	e.backends = backend.New(backend.Options{Log: e.log, Metrics: e.metrics, DNS: cfg.DNS, OnDown: e.l7.Drop})
 	e.l4, err = l4.New(l4.Options{
 		Loops: cfg.Process.Loops, Log: e.log, Metrics: e.metrics, Access: e.access, Conns: e.conns,
-		HandOver: e.l7.Serve,
+		HandOver: e.l7.Serve, Exhausted: e.l7.Shed,
 	})
 	return err
 }
