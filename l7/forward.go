@@ -2,7 +2,6 @@ package l7
 
 import (
 	"errors"
-	"net/netip"
 	"syscall"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 func (x *exchange) forward() verdict {
 	g := x.route.group
 	g.RequestStarted()
-	x.query.Reset(sourceHash(x.client.Addr()))
+	x.query.Reset(backend.HashAddr(x.client.Addr()))
 	until := x.started.Add(2 * g.ConnectTimeout())
 	var last error
 	for {
@@ -271,22 +270,6 @@ func isMessage(err error) bool {
 // isOutOfDescriptors reports whether closing idle connections would have helped.
 func isOutOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
-// sourceHash is the hash of a client's address for source_hash: the finaliser of
-// SplitMix64 over both halves. It is the same in every process.
-func sourceHash(a netip.Addr) uint64 {
-	b := a.Unmap().As16()
-	var h uint64
-	for i := 0; i < len(b); i += 8 {
-		for _, c := range b[i : i+8] {
-			h = h<<8 ^ h>>56 ^ uint64(c)
-		}
-		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-		h = (h ^ h>>27) * 0x94d049bb133111eb
-		h ^= h >> 31
-	}
-	return h
 }
 
 // clock is the time for sampled exchanges, which alone need it.
