@@ -21,9 +21,9 @@ import (
 type conn struct {
 	s    *Server
 	nc   *loop.Conn
-	name string // of the listener
-	sni  string // asked for in the TLS hello, lower case
-	tls  bool
+	name string     // of the listener
+	sni  string     // asked for in the TLS hello, lower case
+	tls  *tlsSource // nil: plain
 	h    *h1.Conn
 
 	// Read by the sweeper. Ticks of its clock; 0 is "not now".
@@ -61,7 +61,7 @@ func (c *conn) serve() {
 	c.h = h1.NewConn(nc, l.options())
 	defer func() { _ = c.h.Close() }() // gives its buffers back
 	x := &exchange{s: c.s, c: c, h: c.h, client: c.nc.RemoteAddrPort(), scheme: "http"}
-	if c.tls {
+	if c.tls != nil {
 		x.scheme = "https"
 	}
 	for x.reset(l); c.serveRequest(x); x.reset(x.l) {
@@ -74,10 +74,10 @@ func (c *conn) secure(l *listener) (net.Conn, error) {
 	if l.tls == nil {
 		return c.nc, nil
 	}
-	c.tls = true
+	c.tls = &tlsSource{Conn: c.nc}
 	ctx, cancel := context.WithTimeout(context.Background(), l.conf.HeaderTimeout)
 	defer cancel()
-	tc := tls.Server(c.nc, l.tls)
+	tc := tls.Server(c.tls, l.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.s.metrics.Counter(metric.L7Handshakes, c.name, "failed").Inc()
 		c.s.log.Debug("tls handshake failed", "listener", c.name, "client", c.nc.RemoteAddrPort(), "err", err)

@@ -103,14 +103,13 @@ func (w *sweeper) look(c *conn) {
 	case loop.PeerReset:
 		c.cancel()
 	case loop.PeerFin:
-		if c.finCancels.Load() || c.tls && !hasUnread(c.nc) {
+		if c.finCancels.Load() || c.tls != nil && c.tls.isCut() {
 			c.cancel()
 		}
 	}
 }
 
-// hasUnread reports whether octets wait before the end of the stream: with TLS
-// that is the close_notify which makes a half-close out of a FIN.
+// hasUnread reports whether octets wait before the end of the stream.
 func hasUnread(c *loop.Conn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
