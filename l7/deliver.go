@@ -53,8 +53,8 @@ func (x *exchange) deliver() verdict {
 // readBody returns the next piece of the response. Before it waits for the
 // backend, what is there is sent to the client, so that streams flow.
 func (x *exchange) readBody() ([]byte, error) {
-	if x.up.BodyDone() || x.up.HasBuffered() {
-		return x.up.ReadBody()
+	if p, err := x.up.ReadBuffered(); p != nil || err != nil {
+		return p, err
 	}
 	if err := x.h.Flush(); err != nil {
 		return nil, &clientError{err}

@@ -452,3 +452,26 @@ func TestRow31_RefusedUpgradeEndsTheConnection(t *testing.T) {
 		t.Error("what followed the handshake was served as a request")
 	}
 }
+
+// TestHeadIsNotHeldBack sends the head with the size of the first chunk, and then
+// nothing: the client gets the head all the same.
+func TestHeadIsNotHeldBack(t *testing.T) {
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		readHead(br)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n")
+		io.Copy(io.Discard, br)
+	})
+	r := newRig(t, plain, o.addr)
+	c := r.dial()
+	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	res, err := http.ReadResponse(c.br, nil)
+	if err != nil || res.StatusCode != 200 {
+		t.Fatalf("got %v %v", res, err)
+	}
+	c.SetLinger(0)
+	c.Close() // noticed, or the test would wait for the read timeout
+	eventually(t, "the exchange to end", func() bool {
+		return r.server.snapshot.Load().listeners["web"].requests.Load() == 0
+	})
+}

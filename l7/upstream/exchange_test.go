@@ -261,7 +261,7 @@ func TestNoBody(t *testing.T) {
 			if err := c.ReadHead(&resp, []byte(method)); err != nil || resp.Status != want {
 				t.Fatalf("%d %v", resp.Status, err)
 			}
-			if !c.BodyDone() {
+			if !c.read.decoder.Done() {
 				t.Error("a response without body is not done")
 			}
 			if _, err := c.ReadBody(); !errors.Is(err, io.EOF) {
@@ -423,7 +423,7 @@ func TestInterimResponses(t *testing.T) {
 		if body, err := c.ReadBody(); string(body) != "ok" || err != nil {
 			t.Errorf("got %q %v", body, err)
 		}
-		if !c.BodyDone() {
+		if !c.read.decoder.Done() {
 			t.Error("not done with the last piece")
 		}
 		c.Release()

@@ -155,7 +155,7 @@ func TestSurplusBytes(t *testing.T) {
 	if _, body, err := fetch(c); string(body) != "ok" || err != nil {
 		t.Errorf("got %q %v", body, err)
 	}
-	eventually(t, "surplus", func() bool { return c.HasBuffered() || !c.quiet() })
+	eventually(t, "surplus", func() bool { return len(c.buffered()) > 0 || !c.quiet() })
 	c.Release()
 	exchange(t, tr, f.target())
 

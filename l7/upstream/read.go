@@ -96,38 +96,37 @@ func (c *Conn) makeRoomForHead() {
 // when the body is complete, and only then: a body cut short, by whatever cause,
 // gives an *Error. Timeouts.Body limits each wait.
 func (c *Conn) ReadBody() ([]byte, error) {
-	r := &c.read
-	if r.err != nil {
-		return nil, r.err
-	}
-	for !r.decoder.Done() {
-		if r.r == r.w {
-			if err := c.fillBody(); err != nil {
-				return nil, err
-			}
-			continue
+	for {
+		if data, err := c.ReadBuffered(); data != nil || err != nil {
+			return data, err
 		}
+		if err := c.fillBody(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ReadBuffered is ReadBody without the wait: when no piece is there it returns nil
+// and nil, and ReadBody will wait.
+func (c *Conn) ReadBuffered() ([]byte, error) {
+	r := &c.read
+	for r.err == nil && r.r < r.w && !r.decoder.Done() {
 		if data := c.decode(); len(data) > 0 {
 			return data, nil
 		}
-		if r.err != nil {
-			return nil, r.err
-		}
 	}
-	return nil, io.EOF
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case r.decoder.Done():
+		return nil, io.EOF
+	}
+	return nil, nil
 }
-
-// BodyDone reports whether the body is complete with the pieces returned so far,
-// so that the last of them can be sent on together with the end.
-func (c *Conn) BodyDone() bool { return c.read.final && c.read.decoder.Done() }
 
 // Trailers returns the trailer fields of a body that is complete. They live until
 // the connection's next exchange.
 func (c *Conn) Trailers() []message.Field { return c.read.decoder.Trailers() }
-
-// HasBuffered reports whether bytes of the response are buffered, so that the next
-// ReadBody will most likely not wait.
-func (c *Conn) HasBuffered() bool { return c.read.r < c.read.w }
 
 // decode takes what is buffered apart. Chunks are moved together, so that a
 // backend that sends small ones does not cause as many writes to the client.
