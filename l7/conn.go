@@ -127,7 +127,7 @@ func (c *conn) serveRequest(x *exchange) bool {
 func (x *exchange) reset(l *listener) {
 	x.l = l
 	x.id = x.id[:0]
-	x.trusted, x.route, x.backend, x.retries = false, nil, "", 0
+	x.trusted, x.route, x.backend, x.retries, x.first = false, nil, "", 0, nil
 	x.local, x.reply, x.head, x.status = false, reply{}, nil, 0
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
 	x.stages.FirstByte, x.stages.Deliver = 0, 0

@@ -75,6 +75,7 @@ type exchange struct {
 	backend string          // name of the member chosen last
 	retries int
 	upload  upload
+	first   []byte // of a short body, read before there is a connection; see isShort
 
 	// What the client gets.
 	reply   reply // used where not the backend answers

@@ -475,3 +475,37 @@ func TestHeadIsNotHeldBack(t *testing.T) {
 		return r.server.snapshot.Load().listeners["web"].requests.Load() == 0
 	})
 }
+
+// TestSlowBodyDoesNotHoldAConnection: a kept-alive connection that the backend
+// closes while the client has not yet sent its small body costs no request.
+func TestSlowBodyDoesNotHoldAConnection(t *testing.T) {
+	var posts atomic.Int32
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		for {
+			c.SetReadDeadline(time.Now().Add(150 * time.Millisecond))
+			head, err := readHead(br)
+			if err != nil {
+				return
+			}
+			if strings.HasPrefix(head, "POST") {
+				io.ReadFull(br, make([]byte, 5))
+				posts.Add(1)
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	r := newRig(t, plain, o.addr)
+	for range 3 {
+		c := r.dial()
+		c.get("/")
+		c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+		time.Sleep(400 * time.Millisecond)
+		c.send("hello")
+		if res, body, err := c.response("POST"); res.StatusCode != 200 || body != "ok" || err != nil {
+			t.Errorf("got %d %q %v", res.StatusCode, body, err)
+		}
+	}
+	if n := posts.Load(); n != 3 {
+		t.Errorf("the server got %d of 3 requests", n)
+	}
+}

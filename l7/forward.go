@@ -22,7 +22,15 @@ func (x *exchange) forward() verdict {
 	g := x.route.group
 	g.RequestStarted()
 	x.query.Reset(backend.HashAddr(x.client.Addr()))
-	until := x.started.Add(2 * g.ConnectTimeout())
+	began := x.started
+	if x.isShort() {
+		var err error
+		if x.first, err = x.h.ReadBody(); err != nil {
+			return x.clientFailed(err)
+		}
+		began = time.Now()
+	}
+	until := began.Add(2 * g.ConnectTimeout())
 	var last error
 	for {
 		m, err := g.Pick(&x.query)
@@ -143,7 +151,7 @@ func (x *exchange) readHead() error {
 // that was kept alive turned out to be closed.
 func (x *exchange) mayTryAgainHere(err error) bool {
 	e, ok := errors.AsType[*upstream.Error](err)
-	if !ok || !e.Reused || x.h.BodySize() > 0 {
+	if !ok || !e.Reused || x.isConsumed() {
 		return false
 	}
 	return e.Unsent() || e.Stale() && x.takeRetry()
@@ -152,7 +160,7 @@ func (x *exchange) mayTryAgainHere(err error) bool {
 // mayTryElsewhere reports whether another member may be asked.
 func (x *exchange) mayTryElsewhere(err error) bool {
 	e, ok := errors.AsType[*upstream.Error](err)
-	if !ok || x.h.BodySize() > 0 {
+	if !ok || x.isConsumed() {
 		return false
 	}
 	if e.Stage == upstream.StageDial || e.Unsent() {

@@ -31,12 +31,23 @@ var errTooLarge = &message.Error{
 	Side: message.Client, Status: 413, Reason: "body_too_large", Text: "the request body is larger than the limit",
 }
 
+// isShort reports whether the body is sent by the exchange itself. Its first piece
+// is read before a connection is taken: a kept-alive one that waited for the client
+// instead could meanwhile be closed by the backend, which is no fault of the request.
+func (x *exchange) isShort() bool {
+	r := &x.req
+	return r.HasBody() && r.Framing == message.Length && r.ContentLength <= maxInline && !r.Expect100
+}
+
+// isConsumed reports whether octets of the body are gone: what is in x.first is not.
+func (x *exchange) isConsumed() bool { return x.h.BodySize() > int64(len(x.first)) }
+
 // sendBody sends head and body, or starts an upload.
 func (x *exchange) sendBody() error {
 	switch {
 	case !x.req.HasBody():
 		return x.up.EndBody(nil)
-	case x.req.Framing == message.Length && x.req.ContentLength <= maxInline && !x.req.Expect100:
+	case x.isShort():
 		return x.pump()
 	}
 	if err := x.up.Flush(); err != nil {
@@ -75,14 +86,15 @@ var errPanic = errors.New("panic while a request body was sent")
 // client's, any other error the backend's.
 func (x *exchange) pump() error {
 	limit := x.route.body
-	for {
-		p, err := x.h.ReadBody()
-		if err == io.EOF {
-			x.upload.read.Store(true)
-			return x.up.EndBody(x.h.Trailers())
-		}
-		if err != nil {
-			return &clientError{err}
+	for p := x.first; ; p = nil {
+		if p == nil {
+			var err error
+			if p, err = x.h.ReadBody(); err == io.EOF {
+				x.upload.read.Store(true)
+				return x.up.EndBody(x.h.Trailers())
+			} else if err != nil {
+				return &clientError{err}
+			}
 		}
 		if limit > 0 && x.h.BodySize() > limit {
 			return &clientError{errTooLarge}
