@@ -509,3 +509,21 @@ func TestSlowBodyDoesNotHoldAConnection(t *testing.T) {
 		t.Errorf("the server got %d of 3 requests", n)
 	}
 }
+
+// TestRow02_DiesLate: a request that may be repeated is, however long the backend
+// had it; the time for connecting has nothing to do with that.
+func TestRow02_DiesLate(t *testing.T) {
+	var asked atomic.Int32
+	serve := func(c *net.TCPConn, br *bufio.Reader) {
+		if readHead(br); asked.Add(1) == 1 {
+			time.Sleep(300 * time.Millisecond)
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	}
+	config := strings.Replace(two, "[[l7]]", "connect_timeout = \"100ms\"\n[[l7]]", 1)
+	r := newRig(t, config, newOrigin(t, serve).addr, newOrigin(t, serve).addr)
+	if res, body := r.dial().get("/"); res.StatusCode != 200 || body != "ok" {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}

@@ -48,7 +48,7 @@ func (x *exchange) forward() verdict {
 		}
 		x.report(last)
 		x.giveBack()
-		if !x.mayTryElsewhere(last) || time.Now().After(until) {
+		if !x.mayTryElsewhere(last, until) {
 			return x.failed(last)
 		}
 	}
@@ -157,14 +157,15 @@ func (x *exchange) mayTryAgainHere(err error) bool {
 	return e.Unsent() || e.Stale() && x.takeRetry()
 }
 
-// mayTryElsewhere reports whether another member may be asked.
-func (x *exchange) mayTryElsewhere(err error) bool {
+// mayTryElsewhere reports whether another member may be asked. Members that cannot
+// be reached are gone through until the given time.
+func (x *exchange) mayTryElsewhere(err error, until time.Time) bool {
 	e, ok := errors.AsType[*upstream.Error](err)
 	if !ok || x.isConsumed() {
 		return false
 	}
 	if e.Stage == upstream.StageDial || e.Unsent() {
-		return e.Side != message.Client
+		return e.Side != message.Client && time.Now().Before(until)
 	}
 	return e.Retryable() && e.Side == message.Upstream && x.takeRetry()
 }
