@@ -91,8 +91,9 @@ func (x *exchange) truncated(err error) verdict {
 	}
 	x.fail(message.Upstream, reason, err)
 	x.route.truncated.Inc()
-	x.report(err)
 	x.h.Abort()
+	_ = x.dropConn() // ends the upload; what the client did is of no interest any more
+	x.report(err)
 	return end
 }
 

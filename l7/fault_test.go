@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -525,5 +526,47 @@ func TestRow02_DiesLate(t *testing.T) {
 	r := newRig(t, config, newOrigin(t, serve).addr, newOrigin(t, serve).addr)
 	if res, body := r.dial().get("/"); res.StatusCode != 200 || body != "ok" {
 		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}
+
+// TestSlowClientsDoNotEject: backends that give up on a slow client, while it sends
+// or while it reads, stay in rotation.
+func TestSlowClientsDoNotEject(t *testing.T) {
+	const size = 64 << 20
+	serve := func(c *net.TCPConn, br *bufio.Reader) {
+		head, _ := readHead(br)
+		if strings.HasPrefix(head, "GET /small") {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			return
+		}
+		c.SetDeadline(time.Now().Add(1200 * time.Millisecond))
+		if strings.HasPrefix(head, "POST") {
+			io.Copy(io.Discard, br)
+		} else {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+			c.Write(make([]byte, size))
+		}
+		c.SetLinger(0)
+	}
+	config := strings.Replace(two, "[[l7]]", "[pool.app.ejection]\nfailures = 1\ntime = \"20s\"\n[[l7]]", 1)
+	r := newRig(t, config, newOrigin(t, serve).addr, newOrigin(t, serve).addr)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		c := r.dial()
+		wg.Go(func() {
+			if i%2 == 0 {
+				c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nx")
+			} else {
+				c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			}
+			time.Sleep(1500 * time.Millisecond)
+			io.Copy(io.Discard, c)
+		})
+	}
+	wg.Wait()
+	for _, m := range r.reg.Status()[0].Members {
+		if m.State != "healthy" || m.ConsecutiveFailures > 0 {
+			t.Errorf("%s is %s after %d failures: %s", m.Address, m.State, m.ConsecutiveFailures, m.Reason)
+		}
 	}
 }

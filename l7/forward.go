@@ -184,8 +184,14 @@ func (x *exchange) takeRetry() bool {
 	return true
 }
 
+// patience is how long a client may keep a backend waiting before the backend is
+// not to blame for breaking off: it may well have run out of patience itself, and
+// slow clients could else take every server of a pool out of rotation.
+const patience = time.Second
+
 // report tells the member what an attempt came to. Connecting was reported by the
-// transport; a kept-alive connection that the server had closed is no failure.
+// transport; a kept-alive connection that the server had closed is no failure. The
+// upload has ended.
 func (x *exchange) report(err error) {
 	e, ok := errors.AsType[*upstream.Error](err)
 	if !ok || e.Stage == upstream.StageDial || e.Side != message.Upstream || e.Stale() {
@@ -196,7 +202,7 @@ func (x *exchange) report(err error) {
 		x.member.Report(backend.Timeout)
 	case isMessage(err):
 		x.member.Report(backend.ServerError)
-	default:
+	case x.h.Waited() <= patience:
 		x.member.Report(backend.Reset)
 	}
 }

@@ -146,6 +146,10 @@ func (c *Conn) Stats() Stats {
 	return Stats{Requests: c.in.requests, BytesIn: c.in.bytes, BytesOut: c.out.bytes}
 }
 
+// Waited returns how long Weir has waited for the client in this exchange, to send the
+// body and to take the response. Call it while no method runs.
+func (c *Conn) Waited() time.Duration { return c.in.pace.waited + c.out.pace.waited }
+
 // Interrupt makes ReadRequest return ErrInterrupted instead of waiting for a
 // request of which nothing has come yet, now or later. Requests that have begun are
 // not touched. It is how idle connections are ended when a listener drains.

@@ -52,7 +52,7 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 	in.rewind()
 	r.Reset()
 	in.keepAlive, in.waiting = false, false
-	c.out.stage = before
+	c.out.stage, c.out.pace, in.pace = before, pace{}, pace{}
 	var began time.Time // when the first octet was there, or soon after
 	for {
 		n := 0
