@@ -161,6 +161,8 @@ func TestResponseHead(t *testing.T) {
 	f("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
 		"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"+
 			"2\r\nok\r\n0\r\nX-T: 1\r\n\r\n")
+	f("HTTP/1.1 103 Early Hints\r\nServer: x\r\nLink: y\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\nLink: y\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
 	f("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n",
 		"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nConnection: close\r\n\r\n")
 }

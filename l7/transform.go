@@ -92,6 +92,10 @@ func (x *exchange) appendInterim(dst []byte) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, x.res.Reason...)
 	dst = append(dst, '\r', '\n')
-	dst = message.AppendFields(dst, x.res.Fields)
+	for i := range x.res.Fields {
+		if f := &x.res.Fields[i]; !f.Hop && !x.route.hides(f.Name) {
+			dst = message.AppendField(dst, f.Name, f.Value)
+		}
+	}
 	return append(dst, '\r', '\n')
 }
