@@ -122,7 +122,7 @@ func TestRequestHead(t *testing.T) {
 		"GET /p HTTP/1.1\r\nHost: www.example.com\r\n"+xf+"\r\n")
 	f("GET / HTTP/1.1\r\nHost: www.example.com\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 3\r\nTE: trailers\r\n"+
 		"Proxy-Authorization: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nX-Forwarded-For: 1.2.3.4\r\nX-Request-Id: mine\r\n"+
-		"Forwarded: for=x\r\nX-Real-IP: 1.1.1.1\r\nX_Under: 1\r\n\r\n",
+		"Forwarded: for=x\r\nX-Real-IP: 1.1.1.1\r\nX-Forwarded-Port: 1\r\nx-forwarded-prefix: /x\r\nX_Under: 1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: www.example.com\r\n"+xf+"\r\n")
 }
 
@@ -131,9 +131,9 @@ func TestTrustedProxy(t *testing.T) {
 	r := newRig(t, strings.Replace(plain, "listen =", "trusted_proxies = [\"127.0.0.0/8\"]\nforwarded = true\nvia = true\nlisten =", 1), o.addr)
 	c := r.dial()
 	c.send("GET / HTTP/1.1\r\nHost: www.example.com\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n" +
-		"X-Forwarded-Proto: https\r\nX-Request-Id: mine\r\n\r\n")
+		"X-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nX-Request-Id: mine\r\n\r\n")
 	c.response("GET")
-	want := "GET / HTTP/1.1\r\nHost: www.example.com\r\nX-Forwarded-Proto: https\r\n" +
+	want := "GET / HTTP/1.1\r\nHost: www.example.com\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\n" +
 		"X-Forwarded-For: 1.2.3.4, 5.6.7.8, 127.0.0.1\r\nX-Forwarded-Host: www.example.com\r\nX-Request-Id: mine\r\n" +
 		"Forwarded: for=127.0.0.1;proto=http;host=\"www.example.com\"\r\nVia: 1.1 weir\r\n\r\n"
 	if got := <-heads; got != want {

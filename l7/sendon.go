@@ -37,7 +37,7 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 			continue
 		case f.Known == message.Expect && !r.Expect100:
 			continue
-		case isIdentity(f.Known) && !x.keepsIdentity(f):
+		case isIdentity(f) && !x.keepsIdentity(f):
 			continue
 		}
 		dst = message.AppendField(dst, f.Name, f.Value)
@@ -66,9 +66,12 @@ func (x *exchange) upstreamHost() []byte {
 	return append(x.hostBuf[:0], x.member.Name()...)
 }
 
-// isIdentity reports whether the field says who the client is or what it asked for.
-func isIdentity(id message.ID) bool {
-	switch id {
+// isIdentity reports whether the field says who the client is or what it asked for:
+// X-Forwarded-Port, -Prefix and what else applications believe are as good as -Host.
+func isIdentity(f *message.Field) bool {
+	switch f.Known {
+	case message.Unknown:
+		return hasPrefixFold(f.Name, "x-forwarded-")
 	case message.XForwardedFor, message.XForwardedHost, message.XForwardedProto,
 		message.XRealIP, message.XRequestID, message.Forwarded:
 		return true
