@@ -3,7 +3,6 @@ package upstream
 import (
 	"errors"
 	"io"
-	"net/http"
 	"os"
 
 	"weir/l7/message"
@@ -65,7 +64,7 @@ func (c *Conn) ReadHead(resp *message.Response, method []byte) error {
 	}
 	r.base = r.r
 	r.final = true
-	r.keep = resp.KeepAlive && resp.Status != http.StatusSwitchingProtocols
+	r.keep = resp.KeepAlive
 	if resp.Has(message.KeepAlive) {
 		r.hint = idleHint(resp.Get(message.KeepAlive))
 	}
