@@ -166,7 +166,8 @@ func (c *Conn) SetClose() { c.closing = true }
 // KeepAlive reports whether the connection can live on after this exchange, as far
 // as is known before the response: if not, its head should say Connection: close.
 func (c *Conn) KeepAlive() bool {
-	return c.in.keepAlive && !c.closing && !c.in.broken && !c.out.broken && c.drainable(MaxDrain)
+	return c.in.keepAlive && !c.closing && !c.in.broken && !c.out.broken && !c.interrupted.Load() &&
+		c.drainable(MaxDrain)
 }
 
 // Finish ends an exchange after EndBody. It drops what is left of the request body

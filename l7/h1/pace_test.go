@@ -3,6 +3,7 @@ package h1
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -235,9 +236,9 @@ func TestInterrupt(t *testing.T) {
 		}
 		resp, _ := http.ReadResponse(r, nil)
 		b, _ := io.ReadAll(resp.Body)
-		got = append(got, string(b))
+		got = append(got, fmt.Sprint(string(b), " close ", resp.Close))
 	})
-	if !errors.Is(err, ErrInterrupted) || len(got) != 1 || got[0] != "/p|hello" {
+	if !errors.Is(err, ErrInterrupted) || len(got) != 1 || got[0] != "/p|hello close true" {
 		t.Errorf("%q, %v", got, err)
 	}
 	between(t, "a busy connection", took, 6*time.Second, 8*time.Second)
