@@ -58,9 +58,16 @@ func (r *Response) parse(b, method []byte) reason {
 	if why != ok {
 		return why
 	}
-	r.KeepAlive = !o.close && (r.Minor == 1 || o.keepAlive) && r.Framing != Close && r.Status != 101
+	r.KeepAlive = !o.close && (r.Minor == 1 || o.keepAlive) && r.Framing != Close && r.Status != 101 &&
+		(r.Status != 204 || !r.announcesBody())
 	r.WebSocket = r.Status == 101 && o.upgrade && r.wantsWebSocket()
 	return ok
+}
+
+// announcesBody reports whether the head frames a body. With a 204 that is a mistake,
+// and octets that come all the same would be taken for the next response.
+func (r *Response) announcesBody() bool {
+	return r.Has(TransferEncoding) || r.Has(ContentLength) && string(r.Get(ContentLength)) != "0"
 }
 
 // parseStatusLine takes "HTTP/1.1 200 OK", and "HTTP/1.1 200" without the space

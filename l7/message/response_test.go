@@ -66,7 +66,11 @@ func TestResponse(t *testing.T) {
 	f("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close, X_y\r\nX_Y: 1\r\nx_z: 2\r\n\r\n",
 		`1.1 200 "OK" length 1 Content-Length="1" !Connection="close, X_y" !X_Y="1" x_z="2"`)
 	f("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
-		`1.1 204 "No Content" none -1 keep-alive !Content-Length="5"`)
+		`1.1 204 "No Content" none -1 !Content-Length="5"`)
+	f("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+		`1.1 204 "No Content" none -1 keep-alive !Content-Length="0"`)
+	f("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+		`1.1 204 "No Content" none -1 !Transfer-Encoding="chunked"`)
 	f("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
 		`1.1 304 "Not Modified" none 5 keep-alive Content-Length="5"`)
 	f("HTTP/1.1 100 Continue\r\n\r\n", `1.1 100 "Continue" none -1 keep-alive`)
