@@ -42,6 +42,8 @@ func (s *Server) relay(dst, src net.Conn, first []byte) (moved uint64) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.panicked("tunnel", p)
+			_ = dst.Close() // or the other direction would wait for ever
+			_ = src.Close()
 		}
 	}()
 	buf := pool.Get(tunnelBuffer)
