@@ -17,7 +17,7 @@ PAGES := config metrics cli
 # Set where a program that some tests need is missing and cannot be installed (see .ci/deps).
 SKIP  = $$(bash .ci/deps --skip)
 
-.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e torture cover vuln clean help
+.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture cover vuln clean help
 
 build: ## build bin/weir
 	$(GO) build -trimpath -o bin/weir ./cmd/weir
@@ -53,6 +53,9 @@ race: ## run the tests under the race detector, in random order
 
 e2e: ## run the built binary against real servers
 	@skip=$(SKIP); $(GO) test -count=1 -timeout 10m $${skip:+-skip "$$skip"} $(E2E)
+
+race-e2e: ## the same with a binary built for the race detector
+	WEIR_E2E_RACE=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -skip 'Row21_SlowReader|Row25' $(E2E)
 
 torture: ## the long forms of the e2e tests: 1,000 reloads and the like
 	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row' $(E2E)

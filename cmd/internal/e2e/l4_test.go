@@ -217,32 +217,9 @@ func (c slowConn) Write(p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		m, e := c.Conn.Write(p[n:min(n+c.step, len(p))])
 		n, err = n+m, e
-		time.Sleep(200 * time.Microsecond)
+		time.Sleep(50 * time.Microsecond)
 	}
 	return n, err
-}
-
-// TestSplitClientHello: however the hello is cut, the name in it decides.
-func TestSplitClientHello(t *testing.T) {
-	ca := newAuthority(t, t.TempDir())
-	through, plain, edge := tlsOrigin(t, ca, "db.example.com"), startOrigin(t, "plain"), freeAddr(t)
-	cert, key := ca.issue(t, "www", "www.example.com")
-	startWeir(t, pool("db", through.addr)+pool("app", plain.addr)+sniEdge(edge)+tlsWeb("web", "", cert, key, "app"))
-	for _, step := range []int{1, 7, 600} {
-		for _, name := range []string{"db.example.com", "www.example.com"} {
-			raw := dial(t, edge)
-			raw.SetNoDelay(true)
-			c := tls.Client(slowConn{raw.TCPConn, step}, &tls.Config{ServerName: name, RootCAs: ca.pool})
-			if err := c.Handshake(); err != nil {
-				t.Errorf("%s in pieces of %d: %v", name, step, err)
-				continue
-			}
-			if got := c.ConnectionState().PeerCertificates[0].Subject.CommonName; got != name {
-				t.Errorf("%s in pieces of %d: certificate of %s", name, step, got)
-			}
-			c.Close()
-		}
-	}
 }
 
 // TestKillOneOfTwoL4: with one of two backends killed, at most the sessions that were

@@ -52,8 +52,9 @@ func TestL7Bodies(t *testing.T) {
 	}
 }
 
-// TestL7WhatIsSentOn: the fields a backend sees.
-func TestL7WhatIsSentOn(t *testing.T) {
+// TestRow29_WhatIsSentOn: the fields a backend sees, whatever Connection names and
+// whoever a client says it is.
+func TestRow29_WhatIsSentOn(t *testing.T) {
 	o, addr := startOrigin(t, "a"), freeAddr(t)
 	startWeir(t, pool("app", o.addr)+web(addr, "app"))
 	p := dial(t, addr)

@@ -81,8 +81,9 @@ var homes = []struct {
 	{"github.com/pelletier/go-toml", "one package knows the syntax of the file", []string{"conf"}},
 	{"github.com/alecthomas/kong", "flags are the command's own", []string{"cmd/weir"}},
 	{"github.com/VictoriaMetrics/metrics", "one registry, one table of names", []string{"pool/metric"}},
+	{"github.com/HdrHistogram/hdrhistogram-go", "latencies of a load, to p99.99, in fixed memory", []string{"bench"}},
 	{"golang.org/x/net/dns/dnsmessage", "names are resolved in one place", []string{"pool/backend"}},
-	{"golang.org/x/sys/unix", "Linux calls that package syscall has frozen", []string{"l4", "l7", "pool", "cmd"}},
+	{"golang.org/x/sys/unix", "Linux calls that package syscall has frozen", []string{"l4", "l7", "pool", "bench", "cmd"}},
 	{
 		"net/http", "its server and client are for admin, checks and tests, never for traffic",
 		[]string{"cmd", "pool/backend", "bench"},

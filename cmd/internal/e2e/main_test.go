@@ -18,6 +18,10 @@ const childEnv = "WEIR_E2E_CHILD"
 // long is set by make torture: the long forms of tests that have one.
 var long = os.Getenv("WEIR_E2E_LONG") != ""
 
+// raced is set by make race-e2e: the binary is built with the race detector. Memory is
+// not measured then.
+var raced = os.Getenv("WEIR_E2E_RACE") != ""
+
 // shared is what all tests of a run use: built or started at its first use, removed
 // after the last test.
 var shared struct {
@@ -66,7 +70,11 @@ func addToolPaths() {
 
 var buildWeir = sync.OnceValues(func() (string, error) {
 	bin := filepath.Join(shared.dir, "weir")
-	cmd := exec.Command("go", "build", "-o", bin, "weir/cmd/weir")
+	args := []string{"build", "-o", bin}
+	if raced {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "weir/cmd/weir")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build weir: %w\n%s", err, out)
 	}

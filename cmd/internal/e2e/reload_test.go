@@ -63,6 +63,33 @@ func namesLine(answer string, line int) bool {
 		strings.Contains(squeezed, fmt.Sprintf(`"Line":%d,`, line))
 }
 
+// TestReloadKeepsConnections: sessions and keep-alive connections outlive a reload, also
+// one that removes their pool; a removed listener stops accepting, a new one starts.
+func TestReloadKeepsConnections(t *testing.T) {
+	a, b := startOrigin(t, "a"), startOrigin(t, "b")
+	web1, web2, raw := freeAddr(t), freeAddr(t), freeAddr(t)
+	w := startWeir(t, pool("one", a.addr)+pool("two", b.addr)+web(web1, "one")+tcp(raw, "one"))
+	whole := readFile(t, w.file)
+	kept, session := dial(t, web1), dial(t, raw)
+	kept.wantName(t, "a")
+	session.wantName(t, "a")
+
+	w.write(t, strings.ReplaceAll(whole, `pool = "one"`, `pool = "two"`))
+	if code, text := w.reload(t); code != http.StatusOK {
+		t.Fatalf("reload: %d %s", code, text)
+	}
+	kept.wantName(t, "b")
+	session.wantName(t, "a") // a live session keeps the route it started with
+	dial(t, raw).wantName(t, "b")
+
+	w.write(t, strings.Replace(whole, web1, web2, 1))
+	w.cmd.Process.Signal(syscall.SIGHUP)
+	waitFor(t, patience, "the new address serves", func() bool { return accepts(web2) })
+	waitFor(t, patience, "the old address is closed", func() bool { return !accepts(web1) })
+	dial(t, web2).wantName(t, "a")
+	session.wantName(t, "a")
+}
+
 // TestReloadRefusesTakenAddress: an address that somebody else holds is an error that
 // names it, and everything goes on as it was.
 func TestReloadRefusesTakenAddress(t *testing.T) {

@@ -243,7 +243,7 @@ func TestRow23_HalfClose(t *testing.T) {
 // TestRow24_ConnectionCaps: what is over the cap is refused; what is there stays.
 func TestRow24_ConnectionCaps(t *testing.T) {
 	o := startOrigin(t, "a")
-	for _, layer := range []string{"l4"} {
+	for _, layer := range []string{"l7", "l4"} {
 		t.Run(layer, func(t *testing.T) {
 			addr := freeAddr(t)
 			caps := "max_conns = 3\nmax_conns_per_source = 2\n"
