@@ -61,7 +61,7 @@ func schema() table[Config] {
 func processTable() table[Process] {
 	return table[Process]{
 		head: "[process]",
-		doc:  "What holds for Weir as a whole. `loops` and the directories are read at the start only, not at a reload.",
+		doc:  "What holds for Weir as a whole. `loops` and the directories are read at the start, not at a reload.",
 		example: `
 [process]
 loops = 4
@@ -174,8 +174,8 @@ func accessLogTable() table[AccessLog] {
 	return table[AccessLog]{
 		head: "[access_log]",
 		doc: "One record per L4 session and per HTTP exchange. Writing never holds traffic up: when the disk is\n" +
-			"slower than the traffic, records are dropped and counted. SIGUSR1 reopens the file. The table is read at\n" +
-			"the start only.",
+			"slower than the traffic, records are dropped and counted. SIGUSR1 reopens the file. The table is read\n" +
+			"at the start only.",
 		example: `
 [access_log]
 path = "/var/log/weir/access.log"

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"weir/conf"
 	"weir/pool"
 	"weir/pool/metric"

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
 	"weir/conf"
 	"weir/pool"
 	"weir/pool/metric"

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"weir/conf"
 	"weir/pool"
 	"weir/pool/metric"

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"weir/conf"
 	"weir/pool/metric"
 )
