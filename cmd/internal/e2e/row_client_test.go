@@ -79,6 +79,7 @@ func TestRow21_SlowReader(t *testing.T) {
 			before := w.rss(t)
 			for range readers {
 				p := dial(t, addr)
+				p.SetReadBuffer(64 << 10) // the kernel's memory is not what this is about
 				p.send("GET /bytes/%d HTTP/1.1\r\nHost: a\r\n\r\n", size)
 			}
 			waitFor(t, patience, "the backend sends to all", func() bool { return o.active.Load() == readers })
