@@ -19,7 +19,7 @@ type runCmd struct {
 func (c *runCmd) Run(o *output) error {
 	opts := engine.Options{File: c.Config, Watch: c.Watch, Stderr: o.stderr}
 	return engine.Run(context.Background(), opts, func(e *engine.Engine) {
-		printListeners(o.stderr, e) // standard output may be the access log
+		printListeners(e.Output(), e) // standard output may be the access log
 	})
 }
 

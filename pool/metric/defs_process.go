@@ -42,6 +42,11 @@ var (
 		Help: "Bytes of access log lines waiting to be written.",
 	}
 
+	LogDropped = &Def{
+		Name: "weir_log_dropped_lines_total", Kind: KindCounter,
+		Help: "Lines of the process log dropped because standard error took nothing.",
+	}
+
 	ConfigReloads = &Def{
 		Name: "weir_config_reloads_total", Kind: KindCounter, Labels: []string{"result"},
 		Help: "Reloads of the configuration by result: ok or refused.",
@@ -85,7 +90,7 @@ var (
 var processDefs = []*Def{
 	StageSeconds,
 	BufferLiveBytes, BufferIdleBytes, BufferGets, BufferMisses,
-	AccessLogLines, AccessLogDropped, AccessLogErrors, AccessLogPending,
+	AccessLogLines, AccessLogDropped, AccessLogErrors, AccessLogPending, LogDropped,
 	ConfigReloads, ConfigVersion, ConfigLastReload, ConfigValid, Ready,
 	CertNotAfter,
 	BuildInfo, Panics, MetricOverflow,

@@ -19,6 +19,7 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 		return err
 	}
 	e.metrics = metric.New()
+	e.out.show(e.metrics)
 	build := ReadBuild()
 	e.metrics.Gauge(metric.BuildInfo, build.Version, build.Go).Set(1)
 	e.metrics.GaugeFunc(metric.Ready, func() float64 {

@@ -54,6 +54,7 @@ type Engine struct {
 	opts   Options
 	log    *slog.Logger
 	level  *slog.LevelVar
+	out    *logQueue // behind log
 	notify notifier
 	nofile int // how many descriptors the process may have
 
@@ -101,16 +102,18 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.log, e.level = newLogger(cfg.Log, o.Stderr)
+	e.log, e.level, e.out = newLogger(cfg.Log, o.Stderr)
 	if limit := limitMemory(); limit > 0 {
 		e.log.Info("memory limit set from the cgroup", "bytes", limit)
 	}
 	if err := e.assemble(cfg); err != nil {
 		e.dismantle(context.Background())
+		e.out.flush()
 		return nil, err
 	}
 	if err := e.start(ctx, cfg); err != nil {
 		e.dismantle(context.Background())
+		e.out.flush()
 		return nil, err
 	}
 	return e, nil
@@ -151,6 +154,10 @@ func (e *Engine) load() (*conf.Config, error) {
 	}
 	return conf.Load(e.opts.File)
 }
+
+// Output is where the process log goes, for other lines that belong there. Like the
+// log it never waits for the reader.
+func (e *Engine) Output() io.Writer { return e.out }
 
 // Ready returns nil while new traffic is welcome.
 func (e *Engine) Ready() error {

@@ -7,15 +7,19 @@ import (
 	"weir/conf"
 )
 
-// newLogger makes the process log. Its level can be changed while it is in use.
-func newLogger(c conf.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
+// newLogger makes the process log, which never waits for w. Its level can be
+// changed while it is in use.
+func newLogger(c conf.Log, w io.Writer) (*slog.Logger, *slog.LevelVar, *logQueue) {
 	level := new(slog.LevelVar)
 	level.Set(logLevel(c))
 	opts := &slog.HandlerOptions{Level: level}
+	q := newLogQueue(w)
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts)), level
+		q.log = slog.New(slog.NewJSONHandler(q, opts))
+	} else {
+		q.log = slog.New(slog.NewTextHandler(q, opts))
 	}
-	return slog.New(slog.NewTextHandler(w, opts)), level
+	return q.log, level, q
 }
 
 func logLevel(c conf.Log) slog.Level {

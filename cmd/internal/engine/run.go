@@ -38,6 +38,7 @@ func Run(ctx context.Context, o Options, started func(*Engine)) error {
 	started(e)
 	e.tell(e.notify.ready(e.summary()))
 	e.serve(ctx, signals)
+	e.out.flush()
 	return nil
 }
 

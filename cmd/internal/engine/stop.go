@@ -26,6 +26,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	err := e.drain(ctx)
 	e.dismantle(ctx)
 	e.log.Info("stopped")
+	e.out.flush()
 	return err
 }
 
