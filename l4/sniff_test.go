@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -209,6 +210,40 @@ func TestHandOverKeepsWhatWasRead(t *testing.T) {
 	other := dial(t, addr) // the port still passes other names through
 	other.Write(hello(t, "db.test"))
 	want(t, other, "p\n")
+}
+
+// TestDrainWaitsForHandOver: a drain that returned while a connection is on its way
+// to L7 would let the process end under it.
+func TestDrainWaitsForHandOver(t *testing.T) {
+	var drained, early atomic.Bool
+	w := newWorld(t, worldOptions{handOver: func(_ string, h loop.Handover) {
+		time.Sleep(50 * time.Millisecond)
+		early.Store(drained.Load())
+		refuse("", h)
+	}}, poolOf("p", origin(t, greeter("p"))))
+	w.serve(w.l4(conf.L4{Routes: []conf.L4Route{{SNI: []string{"web.test"}, L7: "web"}}}))
+	client := dial(t, w.srv.Addrs("t")[0])
+	w.until("the session begins", func() bool { return w.srv.Sessions() == 1 })
+	done := make(chan error)
+	go func() {
+		err := w.srv.Drain(context.Background())
+		drained.Store(true)
+		done <- err
+	}()
+	w.until("the drain waits for the session", func() bool {
+		waits := false
+		for _, sh := range w.srv.shards {
+			sh.call(func() { waits = waits || sh.drained != nil })
+		}
+		return waits
+	})
+	client.Write(hello(t, "web.test"))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if early.Load() {
+		t.Error("the drain ended before the hand-over did")
+	}
 }
 
 func TestL7ListenerHandsOverAtOnce(t *testing.T) {

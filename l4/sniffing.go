@@ -129,6 +129,6 @@ func (s *session) handOver(to *destination) {
 	s.counters.active.Add(-1)
 	s.counters.handedOver.Add(1)
 	w := s.shard
-	w.retire(s)
 	w.give(to.l7, h)
+	w.retire(s) // only now: a drain must not end while the connection belongs to no one
 }
