@@ -38,7 +38,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	draining bool
 	closed   bool
-	empty    chan struct{} // closed when draining and no connection is left
+	empty    chan struct{} // closed when no connection is left; nil while no Drain waits
 
 	sweeper sweeper
 }
@@ -50,7 +50,6 @@ func New(o Options) *Server {
 		transport: upstream.New(upstream.Options{Log: o.Log}),
 		panics:    o.Metrics.Counter(metric.Panics, "l7"),
 		conns:     make(map[*conn]struct{}),
-		empty:     make(chan struct{}),
 	}
 	s.snapshot.Store(&Snapshot{})
 	s.sweeper.start(s)
@@ -97,26 +96,38 @@ func (s *Server) Serve(name string, h loop.Handover) {
 
 // Drain answers what is under way, tells clients to close, and ends connections
 // that are idle. It returns when none is left; when ctx ends first it closes the
-// rest and returns ctx's error. No connection may be handed over from then on.
+// rest and returns ctx's error.
+//
+// A connection that is handed over meanwhile is served as well, and told to close.
+// One that comes after Drain has returned makes another call necessary; after the
+// end of ctx none is taken any more.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.draining {
 		s.draining = true
 		s.sweeper.drain()
 	}
-	s.checkEmpty()
+	if len(s.conns) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	empty := s.empty
 	s.mu.Unlock()
 	select {
-	case <-s.empty:
+	case <-empty:
 		return nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
+	s.closed = true
 	for c := range s.conns {
 		c.kill()
 	}
 	s.mu.Unlock()
-	<-s.empty
+	<-empty
 	return ctx.Err()
 }
 
@@ -143,22 +154,14 @@ func (s *Server) add(c *conn) bool {
 	return true
 }
 
+// remove takes it out again, and tells Drain when it was the last.
 func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	s.checkEmpty()
-}
-
-// checkEmpty tells Drain that it is done. s.mu is held.
-func (s *Server) checkEmpty() {
-	if !s.draining || len(s.conns) > 0 {
-		return
-	}
-	select {
-	case <-s.empty:
-	default:
+	if len(s.conns) == 0 && s.empty != nil {
 		close(s.empty)
+		s.empty = nil
 	}
 }
 

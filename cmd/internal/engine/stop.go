@@ -30,17 +30,20 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return err
 }
 
-// drain lets L4 sessions and L7 connections finish side by side.
+// drain lets L4 sessions and L7 connections finish side by side. L4 hands over what
+// it has still to sniff, to an L7 that may be done by then: so L7 has the last turn.
 func (e *Engine) drain(ctx context.Context) error {
 	e.l4.StopAccepting()
-	var (
-		wg     sync.WaitGroup
-		e4, e7 error
-	)
+	var e4, e7, last error
+	drainL7 := func() error { return e.l7.Drain(ctx) }
+	var wg sync.WaitGroup
 	wg.Go(func() { e4 = e.guarded("drain of L4", func() error { return e.l4.Drain(ctx) }) })
-	wg.Go(func() { e7 = e.guarded("drain of L7", func() error { return e.l7.Drain(ctx) }) })
+	wg.Go(func() { e7 = e.guarded("drain of L7", drainL7) })
 	wg.Wait()
-	return errors.Join(e4, e7)
+	if e7 == nil {
+		last = e.guarded("drain of L7", drainL7)
+	}
+	return errors.Join(e4, e7, last)
 }
 
 // guarded turns a panic of work into an error: a bug there must not end the
