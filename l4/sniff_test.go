@@ -215,10 +215,11 @@ func TestHandOverKeepsWhatWasRead(t *testing.T) {
 // TestDrainWaitsForHandOver: a drain that returned while a connection is on its way
 // to L7 would let the process end under it.
 func TestDrainWaitsForHandOver(t *testing.T) {
-	var drained, early atomic.Bool
+	var drained atomic.Bool
+	early := make(chan bool, 1)
 	w := newWorld(t, worldOptions{handOver: func(_ string, h loop.Handover) {
 		time.Sleep(50 * time.Millisecond)
-		early.Store(drained.Load())
+		early <- drained.Load()
 		refuse("", h)
 	}}, poolOf("p", origin(t, greeter("p"))))
 	w.serve(w.l4(conf.L4{Routes: []conf.L4Route{{SNI: []string{"web.test"}, L7: "web"}}}))
@@ -241,7 +242,7 @@ func TestDrainWaitsForHandOver(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if early.Load() {
+	if <-early {
 		t.Error("the drain ended before the hand-over did")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +35,12 @@ func (c *slowHello) Write(p []byte) (int, error) {
 func TestDrainServesLateHandOver(t *testing.T) {
 	dir := t.TempDir()
 	writePair(t, dir, 1, time.Now().Add(time.Hour))
-	server := backendServer(t, "one")
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(100 * time.Millisecond) // long enough to be cut
+		_, _ = io.WriteString(w, "one")
+	}))
+	defer backend.Close()
+	server := backend.Listener.Addr().String()
 	r := newRig(t, secure(server, dir)+"[[l4]]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\n"+
 		"[[l4.route]]\nsni = [\"www.example.com\"]\nl7 = \"web\"\n", false)
 	raw, err := net.Dial("tcp", r.addr("edge"))
