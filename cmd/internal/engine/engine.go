@@ -67,10 +67,11 @@ type Engine struct {
 	admin    *admin.Server
 
 	// turn holds one token. Who has it may change the configuration or end the
-	// engine; unlike a mutex it can be waited for with a context. quit is closed
-	// when nobody but Stop is to have it any more.
+	// engine; unlike a mutex it can be waited for with a context. life ends, by
+	// quit, when nobody but Stop is to have it any more.
 	turn    chan struct{}
-	quit    chan struct{}
+	life    context.Context
+	quit    context.CancelFunc
 	current atomic.Pointer[state]
 	phase   atomic.Int32
 
@@ -93,7 +94,8 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
 	}
-	e := &Engine{opts: o, notify: newNotifier(), turn: make(chan struct{}, 1), quit: make(chan struct{})}
+	e := &Engine{opts: o, notify: newNotifier(), turn: make(chan struct{}, 1)}
+	e.life, e.quit = context.WithCancel(context.Background())
 	e.turn <- struct{}{}
 	if o.File != "" {
 		e.seen = statFiles([]string{o.File})
@@ -182,20 +184,32 @@ func (e *Engine) Pool(name string) *backend.Group { return e.backends.Group(name
 // Reload reads the configuration again and puts it in force. Reloads run one at a
 // time and each reads the file when its turn comes, so the last one wins. An error
 // means that nothing changed: conf.Problems for a bad file, admin.ErrStopping once
-// the engine drains.
+// the engine drains; a Stop ends a reload that waits for a name server.
 func (e *Engine) Reload(ctx context.Context) (admin.Running, error) {
+	return e.reloadInTurn(ctx, func() {})
+}
+
+// reloadInTurn is Reload; it calls begun before it reads the file.
+func (e *Engine) reloadInTurn(ctx context.Context, begun func()) (admin.Running, error) {
 	select {
 	case <-e.turn:
 		defer func() { e.turn <- struct{}{} }()
-	case <-e.quit:
+	case <-e.life.Done():
 	case <-ctx.Done():
 		return admin.Running{}, fmt.Errorf("cannot reload while another reload runs: %w", context.Cause(ctx))
 	}
 	if phase(e.phase.Load()) == stopping {
 		return admin.Running{}, fmt.Errorf("cannot reload: %w", admin.ErrStopping)
 	}
+	begun()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
 	e.tell(e.notify.reloading())
 	err := e.guarded("reload", func() error { return e.reload(ctx) })
+	if err != nil && e.life.Err() != nil {
+		return admin.Running{}, fmt.Errorf("cannot finish the reload: %w", admin.ErrStopping)
+	}
 	if err != nil {
 		e.metrics.Counter(metric.ConfigReloads, "refused").Inc()
 		e.metrics.Gauge(metric.ConfigValid).Set(0)

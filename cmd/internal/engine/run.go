@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +24,9 @@ const reloadTimeout = time.Minute
 //	SIGHUP   reload; without a file, as when a terminal is closed, a SIGTERM
 //	SIGUSR1  reopen the access log
 //
-// The end of ctx is a SIGINT. A signal that comes during the start is served after
-// it. The error is that of Start; what a stop could not finish in time is logged.
+// The end of ctx is a SIGINT. A SIGTERM or SIGINT during the start gives it up; other
+// signals are served after it. SIGHUPs that come faster than reloads end count as
+// one. The error is that of Start; what a stop could not finish in time is logged.
 func Run(ctx context.Context, o Options, started func(*Engine)) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR1)
@@ -31,7 +34,14 @@ func Run(ctx context.Context, o Options, started func(*Engine)) error {
 	// The runtime would end the process for a log line that nobody reads any more.
 	signal.Ignore(unix.SIGPIPE)
 	defer signal.Reset(unix.SIGPIPE)
-	e, err := Start(ctx, o)
+	// Such a signal also waits in signals, for a start that was done all the same.
+	starting, begun := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT)
+	e, err := Start(starting, o)
+	given := starting.Err() != nil && errors.Is(err, context.Canceled)
+	begun()
+	if given {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -45,7 +55,8 @@ func Run(ctx context.Context, o Options, started func(*Engine)) error {
 // serve handles signals until the engine has stopped.
 func (e *Engine) serve(ctx context.Context, signals <-chan os.Signal) {
 	var reloads sync.WaitGroup
-	defer reloads.Wait() // a stop has ended or refused them
+	var asked atomic.Bool // a reload waits for its turn
+	defer reloads.Wait()  // a stop has ended or refused them
 	quick, stopNow := context.WithCancel(context.Background())
 	defer stopNow()
 	stopped := make(chan struct{})
@@ -83,7 +94,9 @@ func (e *Engine) serve(ctx context.Context, signals <-chan os.Signal) {
 					drain()
 					continue
 				}
-				reloads.Go(e.reloadOnSignal)
+				if !asked.Swap(true) { // else the one that waits reads the file later than now
+					reloads.Go(func() { e.reloadOnSignal(&asked) })
+				}
 			case unix.SIGUSR1:
 				e.reopen()
 			}
@@ -101,10 +114,18 @@ func (e *Engine) stopWithin(ctx context.Context) error {
 
 // reloadOnSignal runs beside the signals, so that a SIGTERM does not wait for a
 // name server.
-func (e *Engine) reloadOnSignal() {
+func (e *Engine) reloadOnSignal(asked *atomic.Bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
 	defer cancel()
-	_, _ = e.Reload(ctx) // logs what was wrong
+	begun := false
+	_, err := e.reloadInTurn(ctx, func() {
+		begun = true
+		asked.Store(false)
+	})
+	if !begun { // else the reload itself has logged what was wrong
+		asked.Store(false)
+		e.tell(err)
+	}
 }
 
 func (e *Engine) reopen() {

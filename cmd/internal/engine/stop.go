@@ -14,7 +14,7 @@ import (
 func (e *Engine) Stop(ctx context.Context) error {
 	first := phase(e.phase.Swap(int32(stopping))) != stopping
 	if first {
-		close(e.quit)
+		e.quit()
 	}
 	<-e.turn // a reload in progress ends first
 	defer func() { e.turn <- struct{}{} }()
