@@ -12,6 +12,7 @@ type cli struct {
 	Proxy   proxyCmd   `cmd:"" help:"Run one listener in front of servers, without a file."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file and say all that is wrong with it."`
 	Reload  reloadCmd  `cmd:"" help:"Make a running Weir read its file again."`
+	Bench   benchCmd   `cmd:"" help:"Measure: generate load, or serve it."`
 	Docs    docsCmd    `cmd:"" help:"Print a page of the reference."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

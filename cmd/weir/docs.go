@@ -72,12 +72,15 @@ func cliReference() []byte {
 	}
 	for _, n := range parser.Model.Children {
 		writeCommand(&b, n)
+		for _, sub := range n.Children {
+			writeCommand(&b, sub)
+		}
 	}
 	return b.Bytes()
 }
 
 func writeCommand(b *bytes.Buffer, n *kong.Node) {
-	fmt.Fprintf(b, "\n## weir %s\n\n%s\n", n.Name, n.Help)
+	fmt.Fprintf(b, "\n## weir %s\n\n%s\n", n.Path(), n.Help)
 	if n.Detail != "" {
 		fmt.Fprintf(b, "\n%s\n", n.Detail)
 	}

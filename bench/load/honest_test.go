@@ -1,0 +1,113 @@
+package load
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"weir/bench/origin"
+)
+
+// TestStall is why there are two loops. An origin stands still for S = 100 ms in
+// each T = 1 s.
+//
+// Open loop: requests are due evenly, so one in ten is due in a stall, and waits
+// for the rest of it. The share that waits longer than x is (S-x)/T, so the p99 is
+// where that is 0.01: S - 0.01 T = 90 ms, and the p95 is S - 0.05 T = 50 ms.
+//
+// Closed loop: in each T, each of the connections has one request that meets the
+// stall, and some thousands that do not. That is less than one in a hundred, so the
+// p99 knows nothing of a stall that takes a tenth of the time. The maximum does.
+func TestStall(t *testing.T) {
+	const every, stall = time.Second, 100 * time.Millisecond
+	address := startOrigin(t, origin.Options{Kind: origin.HTTP, Stall: origin.Stall{Every: every, For: stall}})
+	p := Plan{
+		Workload: Workload{Kind: HTTP1, Address: address},
+		Conns:    4, Loops: 1, Duration: 3 * every, Warmup: 100 * time.Millisecond,
+	}
+	closed := mustRun(t, p)
+	p.Rate = 1000
+	open := mustRun(t, p)
+	wantClean(t, closed)
+	wantClean(t, open)
+	ms := func(us float64) float64 { return us / 1e3 }
+	t.Logf("closed: %s", closed.Latency)
+	t.Logf("open:   %s", open.Latency)
+
+	if p99 := ms(open.Latency.P99); p99 < 80 || p99 > 130 {
+		t.Errorf("open loop: p99 %.1f ms, theory says 90", p99)
+	}
+	if p95 := ms(open.Latency.P95); p95 < 40 || p95 > 90 {
+		t.Errorf("open loop: p95 %.1f ms, theory says 50", p95)
+	}
+	if p99 := ms(closed.Latency.P99); p99 > 40 {
+		t.Errorf("closed loop: p99 %.1f ms, theory says that of an origin without stalls", p99)
+	}
+	if most := ms(closed.Latency.Max); most < 80 {
+		t.Errorf("closed loop: maximum %.1f ms, theory says 100", most)
+	}
+	if open.Requests != 3000 {
+		t.Errorf("open loop: %d requests, want 3000 whatever the origin does", open.Requests)
+	}
+}
+
+// TestStallAtEnd: requests that were due and are never answered are not forgotten.
+func TestStallAtEnd(t *testing.T) {
+	address := serve(t, answerer(""))
+	for _, w := range []Workload{{Kind: HTTP1}, {Kind: WebSocket}, {Kind: HTTP2}} {
+		w.Address = address
+		p := Plan{Workload: w, Conns: 2, Rate: 1000, Duration: 200 * time.Millisecond, Timeout: 300 * time.Millisecond}
+		r := mustRun(t, p)
+		if r.Answered != 0 || r.Latency.Count < 195 || r.Failed.Total() < 195 {
+			t.Errorf("%s: %d latencies, failed: %s; 200 requests were due", w.Kind, r.Latency.Count, r.Failed)
+		}
+		if r.Latency.Max < 200e3 {
+			t.Errorf("%s: longest latency %.0f µs, want at least that of the run", w.Kind, r.Latency.Max)
+		}
+	}
+}
+
+// TestLateGenerator: a generator that is held up says that it was, and does not
+// blame the server.
+func TestLateGenerator(t *testing.T) {
+	address := startOrigin(t, origin.Options{Kind: origin.HTTP})
+	plan := Plan{
+		Workload: Workload{Kind: HTTP1, Address: address},
+		Conns:    4, Loops: 1, Rate: 1000, Duration: 500 * time.Millisecond,
+	}.withDefaults()
+	job, err := newJob(t.Context(), &plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engines, err := newEngines(&plan, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := engines[0].(*worker)
+	defer w.close()
+	held := make(chan struct{})
+	timer := time.AfterFunc(200*time.Millisecond, func() {
+		w.loop.Do(func() {
+			for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
+				// The loop does nothing else meanwhile.
+			}
+			close(held)
+		})
+	})
+	defer timer.Stop()
+	r := &run{plan: &plan, job: job, engines: engines}
+	result, err := r.do(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-held
+	if late := result.Lateness.P95; late < 20e3 {
+		t.Errorf("p95 of lateness %.0f µs, want most of 100 ms", late)
+	}
+	if result.Valid || !strings.Contains(strings.Join(result.Invalid, ""), "the generator was late") {
+		t.Errorf("valid %v: %v", result.Valid, result.Invalid)
+	}
+	if result.Requests != 500 || result.Failed.Total() != 0 {
+		t.Errorf("%d requests, want 500; failed: %s", result.Requests, result.Failed)
+	}
+}

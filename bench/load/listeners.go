@@ -1,0 +1,84 @@
+package load
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// listeners finds the processes on this machine that listen on the port of sa,
+// this one left out. It finds none where the target runs elsewhere, or where we may
+// not look.
+func listeners(sa unix.Sockaddr) []int {
+	var port int
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		if sa.Addr[0] != 127 {
+			return nil // the address may be ours, but it may be another machine's
+		}
+		port = sa.Port
+	case *unix.SockaddrInet6:
+		if sa.Addr != [16]byte{15: 1} {
+			return nil
+		}
+		port = sa.Port
+	default:
+		return nil
+	}
+	sockets := map[string]bool{}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(table)
+		if err == nil {
+			listeningSockets(text, port, sockets)
+		}
+	}
+	return owners(sockets)
+}
+
+// listeningSockets collects from a table of /proc/net what listens on port, in the
+// form in which descriptors name it.
+func listeningSockets(table []byte, port int, sockets map[string]bool) {
+	const listen = "0A"
+	want := strings.ToUpper(strconv.FormatInt(int64(port)+0x10000, 16)[1:])
+	for line := range bytes.Lines(table) {
+		f := bytes.Fields(line)
+		if len(f) < 10 || string(f[3]) != listen || !bytes.HasSuffix(f[1], []byte(":"+want)) {
+			continue
+		}
+		sockets["socket:["+string(f[9])+"]"] = true
+	}
+}
+
+// owners are the processes that hold one of the sockets.
+func owners(sockets map[string]bool) (pids []int) {
+	if len(sockets) == 0 {
+		return nil
+	}
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, p := range processes {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		dir := filepath.Join("/proc", p.Name(), "fd")
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			continue // it is gone, or not ours to look at
+		}
+		if slices.ContainsFunc(fds, func(fd os.DirEntry) bool {
+			name, err := os.Readlink(filepath.Join(dir, fd.Name()))
+			return err == nil && sockets[name]
+		}) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
