@@ -107,6 +107,9 @@ func (r *Registry) checkOnce(ctx context.Context, e *Endpoint) {
 	case r.slots <- struct{}{}:
 	}
 	defer func() { <-r.slots }()
+	if r.spared(e) {
+		return
+	}
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, cmp.Or(e.health.Timeout, probeTimeout))
 	err := r.prober.check(limited, e)
@@ -117,6 +120,21 @@ func (r *Registry) checkOnce(ctx context.Context, e *Endpoint) {
 	if r.checked(e, start, time.Since(start), err) {
 		r.dropped(e)
 	}
+}
+
+// spared reports whether e is not to be checked, as it is in maintenance in every
+// group that has it: whoever works on a server does not want to see checks there.
+// One failure afterwards is enough to take it out, as at the start.
+func (r *Registry) spared(e *Endpoint) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range e.members {
+		if !m.inMaintenance() {
+			return false
+		}
+	}
+	e.check.decided, e.check.passes, e.check.fails = false, 0, 0
+	return len(e.members) > 0
 }
 
 // checked takes in the result of a check and reports whether e went down with it.

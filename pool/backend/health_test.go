@@ -171,6 +171,33 @@ func TestCheckRiseAndFall(t *testing.T) {
 	})
 }
 
+func TestMaintenanceIsNotChecked(t *testing.T) {
+	simulate(t, func(s *sim) {
+		p := withHealth(testPool("p", "", servers(1, 1)))
+		p.Servers[0].Maintenance = true
+		q := withHealth(testPool("q", "", p.Servers[:1:1]))
+		g := commit(t, s.r, p).Group("p")
+		s.wait(time.Minute)
+		if got := s.checks["10.0.0.1:1"]; got != 0 {
+			t.Errorf("%d checks of a server in maintenance", got)
+		}
+		s.set("10.0.0.1:1", true)
+		g.Members()[0].SetMaintenance(false)
+		s.expect(g, "12", "the checks know nothing yet")
+		s.between("the first failure", s.after(g, "2", 10*time.Second), 0, 2500*time.Millisecond)
+		g.Members()[0].SetMaintenance(true)
+
+		q.Servers = []conf.Server{p.Servers[0]}
+		q.Servers[0].Maintenance = false
+		before := s.checks["10.0.0.1:1"]
+		commit(t, s.r, p, q)
+		s.wait(time.Minute)
+		if s.checks["10.0.0.1:1"] < before+20 {
+			t.Error("no checks for the group in which it is not in maintenance")
+		}
+	})
+}
+
 func TestFirstCheckDecides(t *testing.T) {
 	simulate(t, func(s *sim) {
 		s.set("10.0.0.2:1", true)
