@@ -305,21 +305,24 @@ func TestGivingBackTooMuchIsABug(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	f := func(nofile, configured, want int) {
+	f := func(nofile, fixed, configured, want int) {
 		t.Helper()
-		if got := Budget(nofile, configured); got != want {
-			t.Errorf("Budget(%d, %d) = %d, want %d", nofile, configured, got, want)
+		if got := Budget(nofile, fixed, configured); got != want {
+			t.Errorf("Budget(%d, %d, %d) = %d, want %d", nofile, fixed, configured, got, want)
 		}
 	}
-	f(0, 0, 1)
-	f(25, 0, 1)
-	f(64, 0, 20)
-	f(64, 10, 10)
-	f(64, 1000, 20)
-	f(1024, 0, 480)
-	f(1048576, 0, 523776)
-	f(1<<31-1, 0, 1<<24)
-	f(1<<31-1, 5, 5)
+	f(0, 0, 0, 1)
+	f(25, 8, 0, 1)
+	f(64, 8, 0, 20)
+	f(64, 24, 0, 12)
+	f(64, 100, 0, 1)
+	f(64, 8, 10, 10)
+	f(64, 8, 1000, 20)
+	f(1024, 0, 0, 480)
+	f(1024, 800, 0, 80)
+	f(1048576, 0, 0, 523776)
+	f(1<<31-1, 8, 0, 1<<24)
+	f(1<<31-1, 8, 5, 5)
 }
 
 func TestRaiseNoFile(t *testing.T) {

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Descriptors that no connection may take: listeners, epoll and timer
-// descriptors of the loops, logs, the admin side, health checks, certificates
-// and configuration read at a reload. One in sixteen, within these bounds.
+// Descriptors that no connection may take: logs, the admin side, health checks,
+// name servers, certificates and configuration read at a reload. One in sixteen,
+// within these bounds.
 const (
-	minReserve = 24
+	minReserve = 16
 	maxReserve = 1024
 )
 
@@ -39,9 +39,11 @@ func RaiseNoFile() (int, error) {
 }
 
 // Budget returns how many client connections nofile descriptors are enough for,
-// and never more than configured where that is not zero. It is at least one.
-func Budget(nofile, configured int) int {
-	reserve := min(max(nofile/16, minReserve), maxReserve)
+// when fixed of them are in use all the time (listening sockets, event queues) and
+// each connection has one at a backend as well. It is never more than configured
+// where that is not zero, and at least one.
+func Budget(nofile, fixed, configured int) int {
+	reserve := fixed + min(max(nofile/16, minReserve), maxReserve)
 	n := min(max((nofile-reserve)/fdsPerConn, 1), maxConns)
 	if configured > 0 {
 		n = min(n, configured)

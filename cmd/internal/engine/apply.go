@@ -74,9 +74,36 @@ func (e *Engine) commit(c *change) {
 // limits are the caps of the process as a whole.
 func (e *Engine) limits(cfg *conf.Config) limit.Limits {
 	return limit.Limits{
-		Max:          limit.Budget(e.nofile, cfg.Process.MaxConns),
+		Max:          limit.Budget(e.nofile, fixedDescriptors(cfg, e.loops), cfg.Process.MaxConns),
 		MaxPerSource: cfg.Process.MaxConnsPerSource,
 	}
+}
+
+// loopDescriptors is what an event loop has open: its event queue, the descriptor
+// that wakes it and its timer.
+const loopDescriptors = 3
+
+// fixedDescriptors is how many descriptors this configuration keeps open without a
+// single connection. Every loop has a socket of its own on each address.
+func fixedDescriptors(cfg *conf.Config, loops int) int {
+	n := loops * loopDescriptors
+	count := func(addrs []conf.Addr) {
+		for _, a := range addrs {
+			if a.Network == "unix" {
+				n++
+			} else {
+				n += loops
+			}
+		}
+	}
+	for i := range cfg.L4 {
+		count(cfg.L4[i].Listen)
+	}
+	for i := range cfg.L7 {
+		count(cfg.L7[i].Listen)
+		count(cfg.L7[i].Redirect)
+	}
+	return n
 }
 
 // listeners lists what the loops accept on: L4 with its routes, and for L7 the

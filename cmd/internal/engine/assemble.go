@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"runtime"
 
 	"weir/conf"
 	"weir/l4"
@@ -17,6 +18,9 @@ import (
 func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	if e.nofile, err = limit.RaiseNoFile(); err != nil {
 		return err
+	}
+	if e.loops = cfg.Process.Loops; e.loops == 0 {
+		e.loops = runtime.GOMAXPROCS(0)
 	}
 	e.metrics = metric.New()
 	e.out.show(e.metrics)
@@ -35,7 +39,7 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	e.l7 = l7.New(l7.Options{Log: e.log, Metrics: e.metrics, Access: e.access})
 	e.backends = backend.New(backend.Options{Log: e.log, Metrics: e.metrics, DNS: cfg.DNS, OnDown: e.l7.Drop})
 	e.l4, err = l4.New(l4.Options{
-		Loops: cfg.Process.Loops, Log: e.log, Metrics: e.metrics, Access: e.access, Conns: e.conns,
+		Loops: e.loops, Log: e.log, Metrics: e.metrics, Access: e.access, Conns: e.conns,
 		HandOver: e.l7.Serve, Exhausted: e.l7.Shed,
 	})
 	return err

@@ -57,6 +57,7 @@ type Engine struct {
 	out    *logQueue // behind log
 	notify notifier
 	nofile int // how many descriptors the process may have
+	loops  int
 
 	metrics  *metric.Registry
 	access   *accesslog.Log

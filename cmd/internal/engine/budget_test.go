@@ -1,0 +1,45 @@
+package engine
+
+import (
+	"os"
+	"testing"
+
+	"weir/conf"
+)
+
+// The sockets that a configuration listens on are not there for connections.
+func TestFixedDescriptors(t *testing.T) {
+	f := func(text string, loops, want int) {
+		t.Helper()
+		cfg, err := conf.Parse("test", []byte("[pool.p]\nservers = [\"10.0.0.1:1\"]\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fixedDescriptors(cfg, loops); got != want {
+			t.Errorf("%d loops: got %d, want %d", loops, got, want)
+		}
+	}
+	l4 := "[[l4]]\nname = \"a\"\npool = \"p\"\nlisten = [\":1\", \":2\", \"unix:/run/a\"]\n"
+	l7 := "[[l7]]\nname = \"b\"\nlisten = [\":3\"]\n[[l7.route]]\npool = \"p\"\n"
+	f(l4, 1, 6)
+	f(l4, 8, 41)
+	f(l4+l7, 8, 49)
+}
+
+// TestFixedDescriptorsAreOpen compares with what the kernel says.
+func TestFixedDescriptorsAreOpen(t *testing.T) {
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	server := backendServer(t, "one")
+	before := open()
+	r := newRig(t, "[[l4]]\nname = \"tcp\"\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\npool = \"app\"\n"+web(server), false)
+	fixed := fixedDescriptors(r.Running().Config, r.loops)
+	if got := open() - before; got < fixed || got > fixed+5 {
+		t.Errorf("%d more descriptors are open, want %d and a few of the admin side", got, fixed)
+	}
+}
