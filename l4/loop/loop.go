@@ -62,6 +62,8 @@ type Loop struct {
 	stats   Stats
 	dialed  dialAddr
 
+	firstEphemeral uint16
+
 	onBackoff func()
 
 	epoch   time.Time
@@ -93,7 +95,7 @@ func New(log *slog.Logger) (*Loop, error) {
 	}
 	l := &Loop{
 		log: log, p: p, timerFD: fd, epoch: time.Now(),
-		scratch: make([]byte, ScratchSize), done: make(chan struct{}),
+		scratch: make([]byte, ScratchSize), done: make(chan struct{}), firstEphemeral: firstEphemeral(),
 	}
 	l.set(fd, timerHandler{l})
 	if err := p.watch(fd); err != nil {

@@ -324,6 +324,29 @@ func TestDial(t *testing.T) {
 	}
 }
 
+// A socket that the kernel gave the very port that it connects to meets itself.
+func TestDialedRefusesItself(t *testing.T) {
+	l, _ := newLoop(t)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	self := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	if err := unix.Bind(fd, self); err != nil {
+		t.Fatal(err)
+	}
+	self.Port = int(LocalAddr(fd).Port())
+	if err := unix.Connect(fd, self); err != nil {
+		t.Fatal(err)
+	}
+	on(t, l, func() {
+		if ok, err := l.Dialed(fd, self); ok || err != unix.ECONNREFUSED {
+			t.Errorf("got %v, %v, want a refused connection", ok, err)
+		}
+	})
+}
+
 func TestDialedIsNotFooledByAStaleEvent(t *testing.T) {
 	l, _ := newLoop(t)
 	fd, sa := fullBacklog(t)

@@ -3,6 +3,9 @@ package loop
 import (
 	"encoding/binary"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -94,7 +97,9 @@ func (l *Loop) Dial(sa unix.Sockaddr) (fd int, connected bool, err error) {
 	}
 	switch err = unix.Connect(fd, own); err {
 	case nil:
-		return fd, true, nil
+		if err = l.met(fd, own); err == nil {
+			return fd, true, nil
+		}
 	case unix.EINPROGRESS, unix.EINTR:
 		return fd, false, nil
 	}
@@ -105,16 +110,50 @@ func (l *Loop) Dial(sa unix.Sockaddr) (fd int, connected bool, err error) {
 // Dialed tells how a connect that Dial began stands; connected is false without
 // an error while it goes on. It asks by a second connect(2): unlike SO_ERROR, that
 // also tells a connection in progress from an established one, so an event that
-// was meant for an earlier descriptor of the same number does no harm.
+// was meant for an earlier descriptor of the same number does no harm. A connection
+// of a socket with itself is one that was refused.
 func (l *Loop) Dialed(fd int, sa unix.Sockaddr) (connected bool, err error) {
 	own, _ := l.dialed.copyOf(sa)
 	switch err = unix.Connect(fd, own); err {
 	case nil, unix.EISCONN:
-		return true, nil
+		err = l.met(fd, own)
+		return err == nil, err
 	case unix.EALREADY, unix.EINPROGRESS, unix.EINTR:
 		return false, nil
 	}
 	return false, err
+}
+
+// met refuses a connection of a socket with itself. Where nobody listens on a port of
+// this machine, the kernel may choose that very port for our end, and the two SYNs
+// that meet make a connection (RFC 9293 section 3.5) on which a client would read
+// what it has sent. It cannot happen on ports that are never chosen.
+func (l *Loop) met(fd int, sa unix.Sockaddr) error {
+	var peer netip.AddrPort
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		peer = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		peer = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	if peer.Port() >= l.firstEphemeral && peer == LocalAddr(fd) {
+		return unix.ECONNREFUSED
+	}
+	return nil
+}
+
+// firstEphemeral is the first port that the kernel chooses for our end of a connection.
+func firstEphemeral() uint16 {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 1 // any may be
+	}
+	first, _, _ := strings.Cut(string(text), "\t")
+	n, err := strconv.ParseUint(strings.TrimSpace(first), 10, 16)
+	if err != nil {
+		return 1
+	}
+	return uint16(max(n, 1))
 }
 
 // SocketError takes the pending error of fd (SO_ERROR), nil where there is none.
