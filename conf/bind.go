@@ -9,8 +9,9 @@ import (
 // binder carries what binding one file needs beside the schema.
 type binder struct {
 	*report
-	dir  string // relative files are relative to it
-	name string // the NAME of the table that is being bound
+	dir  string           // relative files are relative to it
+	root func() tableInfo // the schema of the whole file, for hints
+	name string           // the NAME of the table that is being bound
 
 	// marks remembers which node filled a field, by the field's address. The
 	// structs stay free of positions, and the checks can still point at them.
@@ -173,7 +174,7 @@ func (t table[T]) unknown(b *binder, e *entry) string {
 		return s
 	}
 	hint := ""
-	schema().info().walk(func(ti tableInfo) {
+	b.root().walk(func(ti tableInfo) {
 		for _, k := range ti.keys {
 			if hint == "" && k.name == e.name && ti.head != "" {
 				hint = "; it belongs in " + b.title(ti.head)

@@ -59,19 +59,14 @@ func Parse(name string, src []byte) (*Config, error) {
 	if err != nil {
 		return nil, whole(name, "cannot find the working directory: %v", err)
 	}
-	src = bytes.TrimPrefix(src, []byte("\ufeff"))
-	b := &binder{
-		report: &report{src: newSource(name, src)},
-		dir:    dir,
-		marks:  map[any]span{},
-	}
+	t := schema()
+	b := newBinder(name, dir, src, t.info)
 	root, ok := decode(b.report)
 	if !ok {
 		hideSecrets(b.report)
 		return nil, b.problems()
 	}
 	c := &Config{}
-	t := schema()
 	t.absent(b, c)
 	t.bind(b, c, root)
 	check(b, c)
@@ -80,6 +75,13 @@ func Parse(name string, src []byte) (*Config, error) {
 	}
 	c.Process.fillDirs()
 	return c, nil
+}
+
+func newBinder(name, dir string, src []byte, root func() tableInfo) *binder {
+	return &binder{
+		report: &report{src: newSource(name, bytes.TrimPrefix(src, []byte("\ufeff")))},
+		dir:    dir, root: root, marks: map[any]span{},
+	}
 }
 
 func whole(file, format string, args ...any) Problems {
