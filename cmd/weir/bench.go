@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"weir/bench"
 	"weir/bench/load"
 	"weir/bench/origin"
 )
@@ -20,6 +21,8 @@ import (
 type benchCmd struct {
 	Run    benchRunCmd    `cmd:"" help:"Generate load and measure what answers it."`
 	Origin benchOriginCmd `cmd:"" help:"Run a small, fast server to measure against."`
+
+	Calibrate benchCalibrateCmd `cmd:"" help:"Compare the generator with wrk, h2load and iperf3 at the same jobs."`
 }
 
 func (benchCmd) Help() string {
@@ -226,5 +229,40 @@ func (c *benchOriginCmd) Run(o *output) error {
 		return err
 	}
 	<-ctx.Done()
+	return nil
+}
+
+type benchCalibrateCmd struct {
+	Rounds   int           `default:"3" placeholder:"N" help:"Rounds, in each of which both do the job."`
+	Duration time.Duration `short:"d" default:"2s" placeholder:"TIME" help:"Length of each run, in whole seconds."`
+	JSON     bool          `name:"json" help:"Print the figures as JSON."`
+}
+
+func (benchCalibrateCmd) Help() string {
+	return `Both generators get one thread on one CPU and the same server on another, in turn. What is not installed is
+left out. Where nginx is, its CPU time for proxying a request is compared with the generator's for making one.`
+}
+
+// Run compares and prints.
+func (c *benchCalibrateCmd) Run(o *output) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot find this program: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	result, err := bench.Calibrate(ctx, bench.Options{
+		Weir: self, Rounds: c.Rounds, Time: c.Duration,
+		Say: func(text string) { _ = printText(o.stderr, "weir: "+text+"\n") },
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(o.stdout, result)
+	}
+	if err := result.WriteTable(o.stdout); err != nil {
+		return fmt.Errorf("cannot print: %w", err)
+	}
 	return nil
 }
