@@ -107,7 +107,7 @@ func (s *Server) bindTCP(b *binding) error {
 	}
 	// SO_REUSEPORT lets any process of the same user share an address without a
 	// word. A bind without it tells whether someone is there.
-	if b.addr.Port != 0 && !s.bound(b.addr.Port) {
+	if b.addr.Port != 0 && !s.bound(b.addr) {
 		fd, err := at.listen(false)
 		if err != nil {
 			return err
@@ -129,13 +129,20 @@ func (s *Server) bindTCP(b *binding) error {
 	return nil
 }
 
-// bound reports whether Weir itself listens on the port, on whatever address.
-// Moving from one interface to all of them must not fail for our own sockets.
-func (s *Server) bound(port uint16) bool {
+// bound reports whether Weir itself has a socket in the way of addr, which the new
+// one replaces: moving from one interface to all of them must not fail for our own
+// sockets.
+func (s *Server) bound(addr conf.Addr) bool {
 	for _, b := range s.bindings {
-		if b.path == "" && b.addr.Port == port {
+		if b.path == "" && b.addr.Port == addr.Port &&
+			(b.addr.Host == addr.Host || everyInterface(b.addr.Host) || everyInterface(addr.Host)) {
 			return true
 		}
 	}
 	return false
+}
+
+func everyInterface(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
 }

@@ -43,6 +43,53 @@ func TestPrepareFindsForeignListeners(t *testing.T) {
 	other.simple(conf.L4{}) // a failed update blocks nothing
 }
 
+// Another process on the same port of another address of this machine is found too.
+func TestPrepareFindsForeignListenersOnOwnPort(t *testing.T) {
+	w := newWorld(t, worldOptions{}, poolOf("p", origin(t, echo)))
+	own := tcpAddr(w.simple(conf.L4{}))
+	other := conf.Addr{Network: "tcp", Host: "127.0.0.2", Port: own.Port}
+	at, err := resolve(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := at.listen(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.CloseSocket(fd)
+	both := []Listener{w.l4(conf.L4{Pool: "p"}), w.l4(conf.L4{Name: "u", Pool: "p", Listen: []conf.Addr{other}})}
+	if u, err := w.srv.Prepare(both); err == nil {
+		u.Abort()
+		t.Error("an address that another process serves was shared with it")
+	}
+}
+
+// A listener that goes and comes back has the connections it had: its cap holds.
+func TestRemovedListenerKeepsItsCount(t *testing.T) {
+	got := make(chan loop.Handover, 2)
+	w := newWorld(t, worldOptions{handOver: func(_ string, h loop.Handover) { got <- h }})
+	web := Listener{Name: "web", L7: "web", Addrs: []conf.Addr{tcpAddr("127.0.0.1:0")}, MaxConns: 1}
+	w.serve(web)
+	dial(t, w.srv.Addrs("web")[0])
+	h := <-got
+	w.serve()
+	w.serve(web)
+	c, err := net.Dial("tcp", w.srv.Addrs("web")[0])
+	if err == nil {
+		c.SetDeadline(time.Now().Add(patience))
+		_, err = c.Read(make([]byte, 1))
+		c.Close()
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a connection beyond the cap: %v, want a reset", err)
+	}
+	refuse("", h)
+	w.serve()
+	if n := len(w.srv.listeners); n != 0 {
+		t.Errorf("%d listeners are kept without a connection", n)
+	}
+}
+
 func TestPrepareErrors(t *testing.T) {
 	w := newWorld(t, worldOptions{}, poolOf("p"))
 	f := func(want string, listeners ...Listener) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"weir/conf"
+	"weir/l4/loop"
 )
 
 // Update is a change of all listeners that was prepared. Exactly one of Commit
@@ -120,12 +121,15 @@ func (u *Update) Commit() {
 	for key, r := range u.routings {
 		s.bindings[key].routing.Store(r)
 	}
-	s.forgetListeners(u.listeners)
 	s.mu.Unlock()
 	for _, b := range u.bound {
 		s.serve(b)
 	}
 	s.unbind(gone)
+	// Only now: what waited on the sockets of a listener is counted with it.
+	s.mu.Lock()
+	s.forgetListeners(u.listeners)
+	s.mu.Unlock()
 }
 
 // adopt puts the caps of l in force and, where it is new, shows its metrics. s.mu is held.
@@ -141,13 +145,13 @@ func (u *Update) adopt(l *Listener) {
 	ln.show(s.metrics)
 }
 
-// forgetListeners drops the listeners that are gone once their last session is.
-// s.mu is held.
+// forgetListeners drops the listeners that are gone once their last connection is,
+// at L7 or here. s.mu is held.
 func (s *Server) forgetListeners(kept map[string]*listener) {
 	for name, ln := range s.listeners {
 		if kept[name] == nil {
 			ln.keys = nil
-			if ln.active() == 0 {
+			if ln.limit.Count() == 0 {
 				delete(s.listeners, name)
 				ln.hide(s.metrics)
 				s.conns.Forget(name)
@@ -177,8 +181,11 @@ func (s *Server) serve(b *binding) {
 		w.call(func() {
 			ln, err := w.loop.Listen(b.fds[i], b.accept[i])
 			if err != nil {
-				// Out of memory for the event queue. The other loops still serve the address.
+				// Out of memory for the event queue. The other loops still serve the address,
+				// and get what the kernel would leave waiting on this socket for ever.
 				s.log.Error("cannot accept on one of the loops", "address", b.addr.String(), "loop", i, "error", err)
+				loop.CloseSocket(b.fds[i])
+				b.fds[i] = -1
 				return
 			}
 			b.listeners[i] = ln
