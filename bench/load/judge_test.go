@@ -2,6 +2,7 @@ package load
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -85,12 +86,40 @@ func TestListeningSockets(t *testing.T) {
 	}
 }
 
-// TestUsage: the target's CPU time is that of its process.
+// TestUsage: the target's CPU time is that of its processes and of those that they
+// have started, running or not.
 func TestUsage(t *testing.T) {
-	before := measure([]int{1, 1 << 30})
-	s := before.until(measure([]int{1, 1 << 30}))
-	if !s.known || s.cpus < 1 || s.own < 0 || s.target < 0 {
-		t.Fatalf("%+v", s)
+	script := exec.Command("sh", "-c", "read x; (i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done); read x")
+	stdin, err := script.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := script.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stdin.Close()
+		_ = script.Wait()
+	}()
+	target := []int{script.Process.Pid, 1 << 30}
+	before := measure(target)
+	if _, err := stdin.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	var s spent
+	for deadline := time.Now().Add(20 * time.Second); s.target < 50*time.Millisecond; s = before.until(measure(target)) {
+		if time.Now().After(deadline) {
+			t.Fatalf("a child that counts has used %s", s.target)
+		}
+	}
+	if !s.known || s.cpus < 1 || s.own <= 0 || s.wall <= 0 {
+		t.Errorf("%+v", s)
+	}
+	if s := measure(nil).until(measure(nil)); s.known || s.target != 0 {
+		t.Errorf("without a target: %+v", s)
+	}
+	if s := measure([]int{1 << 30}); s.known {
+		t.Errorf("of a process that does not exist: %+v", s)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,23 +18,78 @@ const clockTick = 10 * time.Millisecond
 type usage struct {
 	at      time.Time
 	own     time.Duration
-	targets map[int]processUsage // by process; without those that are gone
+	known   bool                  // there is a target, and we may look at it
+	target  time.Duration         // of the targets, their children, and those that have ended
+	threads map[int]time.Duration // of the targets and their children
+	cpus    int                   // that a target may use, the most of them
 }
 
-type processUsage struct {
-	cpu     time.Duration
-	threads map[int]time.Duration
-}
-
-// measure reads the CPU time of this process and of the targets.
+// measure reads the CPU time of this process and of the targets with all their
+// descendants: PostgreSQL, for one, has a process for each connection.
 func measure(targets []int) usage {
-	u := usage{at: time.Now(), own: ownCPU(), targets: map[int]processUsage{}}
-	for _, pid := range targets {
-		if p, ok := readProcess(pid); ok {
-			u.targets[pid] = p
+	u := usage{at: time.Now(), own: ownCPU(), threads: map[int]time.Duration{}}
+	if len(targets) == 0 {
+		return u
+	}
+	for pid := range family(targets) {
+		p, ok := readStat(procPath(pid, "stat"))
+		if !ok {
+			continue // it has just ended; its parent has its time, or will have
 		}
+		u.known = true
+		u.target += p.cpu + p.waited
+		u.cpus = max(u.cpus, affinity(pid))
+		u.readThreads(pid)
 	}
 	return u
+}
+
+func (u *usage) readThreads(pid int) {
+	entries, err := os.ReadDir(procPath(pid, "task"))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		tid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if t, ok := readStat(procPath(pid, "task", e.Name(), "stat")); ok {
+			u.threads[tid] = t.cpu
+		}
+	}
+}
+
+// family is the given processes with their descendants.
+func family(roots []int) map[int]bool {
+	children := map[int][]int{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		entries = nil // then there are only the roots
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if p, ok := readStat(procPath(pid, "stat")); ok {
+			children[p.parent] = append(children[p.parent], pid)
+		}
+	}
+	all := map[int]bool{}
+	for todo := slices.Clone(roots); len(todo) > 0; {
+		pid := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if !all[pid] && pid != os.Getpid() {
+			all[pid] = true
+			todo = append(todo, children[pid]...)
+		}
+	}
+	return all
+}
+
+func procPath(pid int, rest ...string) string {
+	return filepath.Join(append([]string{"/proc", strconv.Itoa(pid)}, rest...)...)
 }
 
 func ownCPU() time.Duration {
@@ -44,68 +100,52 @@ func ownCPU() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-func readProcess(pid int) (processUsage, bool) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	cpu, ok := readStat(filepath.Join(dir, "stat"))
-	if !ok {
-		return processUsage{}, false
-	}
-	p := processUsage{cpu: cpu, threads: map[int]time.Duration{}}
-	entries, err := os.ReadDir(filepath.Join(dir, "task"))
-	if err != nil {
-		return p, true
-	}
-	for _, e := range entries {
-		tid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if cpu, ok := readStat(filepath.Join(dir, "task", e.Name(), "stat")); ok {
-			p.threads[tid] = cpu
-		}
-	}
-	return p, true
+// stat is what is of use in a stat file of proc(5).
+type stat struct {
+	parent int
+	cpu    time.Duration // utime and stime
+	waited time.Duration // cutime and cstime: of children that have ended
 }
 
-// readStat takes utime and stime out of a stat file of proc(5).
-func readStat(path string) (time.Duration, bool) {
+func readStat(path string) (s stat, ok bool) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, false
+		return s, false
 	}
 	// The name in parentheses may hold anything; what follows does not.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 13 {
-		return 0, false
+	if len(fields) < 15 {
+		return s, false
 	}
-	user, ok1 := digits(fields[11])
-	system, ok2 := digits(fields[12])
-	return time.Duration(user+system) * clockTick, ok1 && ok2
+	number := func(i int) int64 {
+		n, good := digits(fields[i])
+		ok = ok && good
+		return n
+	}
+	ok = true
+	s.parent = int(number(1))
+	s.cpu = time.Duration(number(11)+number(12)) * clockTick
+	s.waited = time.Duration(number(13)+number(14)) * clockTick
+	return s, ok
 }
 
 // spent is what a run used, between two measurements.
 type spent struct {
 	wall    time.Duration
 	own     time.Duration
-	known   bool          // the target is known, and target and busiest are of use
+	known   bool          // the target is known, and what follows is of use
 	target  time.Duration // of all its processes
 	busiest time.Duration // of its busiest thread
 	cpus    int           // that its processes may use
 }
 
 func (u usage) until(v usage) spent {
-	s := spent{wall: v.at.Sub(u.at), own: v.own - u.own}
-	for pid, after := range v.targets {
-		before, ok := u.targets[pid]
-		if !ok {
-			continue // started meanwhile: its time before is unknown
-		}
-		s.known = true
-		s.target += after.cpu - before.cpu
-		s.cpus = max(s.cpus, affinity(pid))
-		for tid, cpu := range after.threads {
-			s.busiest = max(s.busiest, cpu-before.threads[tid])
-		}
+	s := spent{
+		wall: v.at.Sub(u.at), own: v.own - u.own, known: u.known && v.known,
+		target: max(v.target-u.target, 0), cpus: v.cpus,
+	}
+	for tid, cpu := range v.threads {
+		s.busiest = max(s.busiest, cpu-u.threads[tid])
 	}
 	return s
 }
