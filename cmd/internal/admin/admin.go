@@ -19,6 +19,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,8 +97,15 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, guard: g, l: l, started: time.Now()}
+	limited := limitConns(l)
+	s := &Server{opts: o, guard: g, l: limited, started: time.Now()}
+	if g.leaf != nil {
+		s.l = tls.NewListener(limited, &tls.Config{
+			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*g.leaf},
+		})
+	}
 	s.http = &http.Server{
+		ConnState:         limited.track,
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,

@@ -157,6 +157,7 @@ func TestAccess(t *testing.T) {
 	f("GET", "/api/v1/pools", 401)
 	f("GET", "/api/v1/pools", 401, "Authorization: Bearer wrong")
 	f("GET", "/api/v1/pools", 401, "Authorization: Bearer")
+	f("GET", "/api/v1/pools", 200, "Authorization: bearer "+s.Token()) // RFC 9110 section 11.1: any case
 	f("GET", "/api/v1/pools", 401, "Authorization: Basic "+s.Token())
 	f("GET", "/api/v1/pools", 401, "Authorization: "+s.Token())
 	f("GET", "/api/v1/pools?token="+s.Token(), 401)

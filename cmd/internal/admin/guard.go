@@ -23,8 +23,8 @@ func (g *guard) check(r *http.Request) (status int, reason string) {
 	if g.socket {
 		return 0, ""
 	}
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || !sameToken(token, g.token) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || !sameToken(token, g.token) {
 		return http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer TOKEN"
 	}
 	return 0, ""

@@ -9,16 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"weir/conf"
 
 	"golang.org/x/sys/unix"
 )
-
-// maxConns bounds what the admin side may take of the process's descriptors.
-const maxConns = 64
 
 // maxSocketPath is what fits into sun_path of unix(7) with its final zero.
 const maxSocketPath = 107
@@ -47,22 +43,16 @@ func listen(c *conf.Config) (net.Listener, guard, error) {
 		return nil, guard{}, err
 	}
 	g := guard{token: token, host: addr.Host}
-	var config *tls.Config
 	if c.Admin.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.Admin.Cert, c.Admin.Key)
 		if err != nil {
 			return nil, guard{}, fmt.Errorf("cannot load the certificate %q of [admin]: %w", c.Admin.Cert, err)
 		}
 		g.leaf = &pair
-		config = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
 	l, err := net.Listen("tcp", addr.String())
 	if err != nil {
 		return nil, guard{}, fmt.Errorf("cannot listen on %q for admin: %w", addr, err)
-	}
-	l = limitConns(l)
-	if config != nil {
-		l = tls.NewListener(l, config)
 	}
 	return l, g, nil
 }
@@ -103,7 +93,7 @@ func listenSocket(c *conf.Config) (net.Listener, guard, error) {
 	if err := os.Chmod(addr.Path, 0o600); err != nil {
 		return nil, guard{}, errors.Join(fmt.Errorf("cannot protect the admin socket: %w", err), l.Close())
 	}
-	return limitConns(l), guard{socket: true}, nil
+	return l, guard{socket: true}, nil
 }
 
 // removeStale removes the socket of a process that was killed. One that somebody
@@ -125,46 +115,4 @@ func removeStale(path string) error {
 		return fmt.Errorf("cannot remove the stale admin socket: %w", err)
 	}
 	return nil
-}
-
-// limitedListener lets maxConns connections exist at a time; more wait in the
-// kernel's queue.
-type limitedListener struct {
-	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func limitConns(l net.Listener) net.Listener {
-	return &limitedListener{Listener: l, slots: make(chan struct{}, maxConns), closed: make(chan struct{})}
-}
-
-func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-func (l *limitedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *limitedConn) Close() error {
-	c.release()
-	return c.Conn.Close()
 }
