@@ -118,7 +118,7 @@ func (c *Calibration) miss(program string) {
 
 // compare does one job in turn.
 func compare(ctx context.Context, o *Options, j job) (c Comparison, err error) {
-	origin, err := startOrigin(ctx, o.Weir, j.origin...)
+	origin, err := startOrigin(ctx, o.Weir, serverCPU, j.origin...)
 	if err != nil {
 		return c, err
 	}

@@ -82,9 +82,9 @@ func (s *service) stop() {
 	}
 }
 
-// startOrigin runs weir bench origin, which says where it listens.
-func startOrigin(ctx context.Context, weir string, flags ...string) (*service, error) {
-	argv := pinned(serverCPU, weir, append([]string{"bench", "origin"}, flags...)...)
+// startOrigin runs weir bench origin on a CPU. It says itself where it listens.
+func startOrigin(ctx context.Context, weir, cpu string, flags ...string) (*service, error) {
+	argv := pinned(cpu, weir, append([]string{"bench", "origin"}, flags...)...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -204,7 +204,7 @@ func startNginx(ctx context.Context, origin string) (*service, error) {
 // origin shares the generator's CPU, so that nginx has one for itself.
 func proxyShare(ctx context.Context, o *Options) (*ProxyShare, error) {
 	j := jobs[0]
-	origin, err := startOrigin(ctx, o.Weir, j.origin...)
+	origin, err := startOrigin(ctx, o.Weir, generatorCPU, j.origin...)
 	if err != nil {
 		return nil, err
 	}
