@@ -2,11 +2,15 @@ package conf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // maxFile bounds a configuration file; 100,000 routes fit many times over.
@@ -31,19 +35,34 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// readFile reads at most one byte more than Parse accepts.
+// pipePatience is how long the writer of a pipe may pause. A reload that waits for
+// one for ever would keep all others waiting.
+const pipePatience = 5 * time.Second
+
+// readFile reads at most one byte more than Parse accepts. What is not a file may
+// have no end (a device), or nobody who writes (a named pipe).
 func readFile(path string) ([]byte, error) {
-	st, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	if st.IsDir() {
-		return nil, fmt.Errorf("it is a directory")
-	}
-	if st.Size() > maxFile {
+	defer f.Close() //nolint:errcheck // only read
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case st.IsDir():
+		return nil, errors.New("it is a directory")
+	case st.Mode().IsRegular() && st.Size() > maxFile:
 		return make([]byte, maxFile+1), nil
 	}
-	return os.ReadFile(path)
+	// An error means that it cannot be waited for, as for every regular file.
+	_ = f.SetReadDeadline(time.Now().Add(pipePatience))
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) == 0 && st.Mode()&os.ModeNamedPipe != 0 {
+		err = errors.New("it is a pipe and nothing came out of it")
+	}
+	return text, err
 }
 
 // Parse checks a configuration held in memory. name stands for the file in
