@@ -228,17 +228,23 @@ func (e *Engine) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	old := e.current.Load().Config
+	if !listens(cfg) && listens(old) {
+		// A file in which nothing has been written yet is a good one, and would end all service.
+		return fmt.Errorf("cannot use %q: it has no listener, and what runs now has; stop Weir to end it", cfg.File)
+	}
 	c, err := e.prepare(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	old := e.current.Load().Config
 	e.commit(c)
 	for _, name := range needsRestart(old, cfg) {
 		e.log.Warn("a changed setting takes effect at the next start", "setting", name)
 	}
 	return nil
 }
+
+func listens(cfg *conf.Config) bool { return len(cfg.L4)+len(cfg.L7) > 0 }
 
 // watch reloads when a file changes, until ctx ends.
 func (e *Engine) watch(ctx context.Context) {

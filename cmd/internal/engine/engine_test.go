@@ -211,6 +211,13 @@ func TestReload(t *testing.T) {
 	tcp := r.addr("tcp")
 	r.wantBody(tcp, "two")
 
+	// Neither does a file that was cut to nothing, as an editor may do before it writes.
+	r.write("")
+	if _, err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "it has no listener") {
+		t.Fatalf("got %v for an empty file", err)
+	}
+	r.wantBody(tcp, "two")
+
 	// A bad file changes nothing and says where.
 	r.write(web(one) + "[[l4]]\nname = \"tcp\"\nlisten = [\"127.0.0.1:0\"]\npool = \"apb\"\n")
 	_, err = r.Reload(t.Context())
@@ -247,7 +254,7 @@ func TestReload(t *testing.T) {
 		c.Close()
 		t.Fatal("the removed listener still accepts")
 	}
-	r.wantMetrics(`weir_config_reloads_total{result="ok"} 2`, `weir_config_reloads_total{result="refused"} 2`,
+	r.wantMetrics(`weir_config_reloads_total{result="ok"} 2`, `weir_config_reloads_total{result="refused"} 3`,
 		"weir_config_version 3", "weir_config_last_reload_successful 1", "weir_ready 1")
 }
 
