@@ -162,6 +162,8 @@ func splitAddr(s string) (host string, port uint16, err error) {
 		}
 		if n, err := strconv.ParseUint(s, 10, 16); err == nil && n > 0 {
 			f = f.meant(":" + s)
+		} else if digits.MatchString(s) {
+			f = bad("%q is not a port: expected 0 to 65535, as in \":8080\"", s)
 		} else if !strings.Contains(s, ":") && s != "" {
 			f = bad("address %q has no port: expected \"%s:port\"", s, s)
 		}

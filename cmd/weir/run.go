@@ -43,9 +43,20 @@ func (c *proxyCmd) Run(o *output) error {
 	return engine.Run(context.Background(), opts, func(e *engine.Engine) { printListeners(o.stdout, e) })
 }
 
+// maxPortBase leaves room for four ports.
+const maxPortBase = 65535 - 3
+
 type demoCmd struct {
 	PortBase    int  `placeholder:"N" default:"-1" help:"First of four ports, 0: any. Without: 8080, 8443, 7000, 9901."`
 	PrintConfig bool `help:"Print the configuration of the demo and exit."`
+}
+
+// Validate is called by kong.
+func (c *demoCmd) Validate() error {
+	if c.PortBase < -1 || c.PortBase > maxPortBase {
+		return fmt.Errorf("--port-base: %d is not within 0 and %d", c.PortBase, maxPortBase)
+	}
+	return nil
 }
 
 // Run serves until a signal ends it.
