@@ -155,6 +155,10 @@ func (t table[T]) lookup(name string) *key[T] {
 	return nil
 }
 
+// manyProblems is how many problems are worth the search for what was meant: a file
+// of something else altogether has as many as it has lines.
+const manyProblems = 10 * maxProblems
+
 // unknown reports a key that t does not have, and returns the key that was
 // probably meant, or "".
 func (t table[T]) unknown(b *binder, e *entry) string {
@@ -164,6 +168,10 @@ func (t table[T]) unknown(b *binder, e *entry) string {
 	}
 	if e.value.origin == byHeader || e.value.origin == byPath {
 		what = "table"
+	}
+	if len(b.found) > manyProblems {
+		b.add(e.at, "", "unknown %s %q%s", what, e.name, where)
+		return ""
 	}
 	names := make([]string, len(t.keys))
 	for i, k := range t.keys {

@@ -1,6 +1,8 @@
 package conf
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +10,23 @@ import (
 	"syscall"
 	"testing"
 )
+
+// A file of something else has a problem on each line; few of them are shown.
+func TestParseOfSomethingElse(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("pol = 1\n[[l5]]\n")
+	for i := range 50_000 {
+		fmt.Fprintf(&b, "[key%d]\n", i)
+	}
+	_, err := Parse("x", []byte(b.String()))
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) != maxProblems+1 {
+		t.Fatalf("got %d problems", len(ps))
+	}
+	if ps[0].Suggestion != "pool" {
+		t.Errorf("no suggestion for the first: %v", ps[0])
+	}
+}
 
 // What is not a file must neither block a reload for ever nor fill the memory.
 func TestLoadOfNoFile(t *testing.T) {
