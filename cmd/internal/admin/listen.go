@@ -86,7 +86,11 @@ func listenSocket(c *conf.Config) (net.Listener, guard, error) {
 	if err := removeStale(addr.Path); err != nil {
 		return nil, guard{}, err
 	}
+	// Nobody else is let in for the moment until the mode is set either. The mask is
+	// the process's own, which makes no other file while it starts.
+	mask := unix.Umask(0o177)
 	l, err := net.Listen("unix", addr.Path)
+	unix.Umask(mask)
 	if err != nil {
 		return nil, guard{}, fmt.Errorf("cannot listen on %q for admin: %w", addr, err)
 	}
