@@ -124,7 +124,10 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 		}
 		if len(c.Redirect) > 0 {
 			name := l7.RedirectName(c.Name)
-			all = append(all, l4.Listener{Name: name, Addrs: c.Redirect, L7: name})
+			all = append(all, l4.Listener{
+				Name: name, Addrs: c.Redirect, L7: name,
+				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+			})
 		}
 	}
 	return all

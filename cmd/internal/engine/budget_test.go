@@ -43,3 +43,20 @@ func TestFixedDescriptorsAreOpen(t *testing.T) {
 		t.Errorf("%d more descriptors are open, want %d and a few of the admin side", got, fixed)
 	}
 }
+
+// The caps of an L7 listener hold on the addresses that redirect to it too: without
+// them one client could take all connections of the process there.
+func TestCapsHoldForRedirect(t *testing.T) {
+	here := []conf.Addr{{Network: "tcp", Host: "127.0.0.1"}}
+	all := listeners(&conf.Config{
+		L7: []conf.L7{{Name: "web", Listen: here, Redirect: here, MaxConns: 5, MaxConnsPerSource: 2}},
+	}, nil)
+	if len(all) != 2 {
+		t.Fatalf("got %d listeners, want 2", len(all))
+	}
+	for _, l := range all {
+		if l.MaxConns != 5 || l.MaxConnsPerSource != 2 {
+			t.Errorf("%s has the caps %d and %d, want 5 and 2", l.Name, l.MaxConns, l.MaxConnsPerSource)
+		}
+	}
+}
