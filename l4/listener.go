@@ -47,6 +47,7 @@ type counters struct {
 	active     atomic.Int64
 	received   atomic.Uint64
 	sent       atomic.Uint64
+	spliced    atomic.Uint64
 	closed     [numReasons]atomic.Uint64
 	_          [64]byte // no other loop's counters in the same cache line
 }
@@ -77,6 +78,7 @@ func (l *listener) show(r *metric.Registry) {
 	r.CounterFunc(metric.L4ReceivedBytes, l.sum(func(c *counters) *atomic.Uint64 { return &c.received }), l.name)
 	r.CounterFunc(metric.L4SentBytes, l.sum(func(c *counters) *atomic.Uint64 { return &c.sent }), l.name)
 	r.GaugeFunc(metric.L4Active, func() float64 { return float64(l.active()) }, l.name)
+	r.CounterFunc(metric.L4Spliced, l.sum(func(c *counters) *atomic.Uint64 { return &c.spliced }), l.name)
 	for why := range numReasons {
 		closed := func(c *counters) *atomic.Uint64 { return &c.closed[why] }
 		r.CounterFunc(metric.L4Closed, l.sum(closed), l.name, why.String())
@@ -91,6 +93,7 @@ func (l *listener) show(r *metric.Registry) {
 func (l *listener) hide(r *metric.Registry) {
 	for _, d := range []*metric.Def{
 		metric.L4Accepted, metric.L4HandedOver, metric.L4ReceivedBytes, metric.L4SentBytes, metric.L4Active,
+		metric.L4Spliced,
 	} {
 		r.Unregister(d, l.name)
 	}

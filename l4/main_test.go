@@ -68,6 +68,7 @@ type worldOptions struct {
 	limits   limit.Limits
 	handOver func(string, loop.Handover)
 	access   *accesslog.Log
+	maxPipes int
 }
 
 func newWorld(t testing.TB, o worldOptions, pools ...conf.Pool) *world {
@@ -86,7 +87,7 @@ func newWorld(t testing.TB, o worldOptions, pools ...conf.Pool) *world {
 	}
 	conns := limit.New(o.limits)
 	w.srv, err = New(Options{
-		Loops: o.loops, Log: logger, Metrics: w.metrics, Conns: conns, HandOver: o.handOver, Access: o.access,
+		Loops: o.loops, Log: logger, Metrics: w.metrics, Conns: conns, HandOver: o.handOver, Access: o.access, MaxPipes: o.maxPipes,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func (s *session) relayOne(d *direction) {
 			return
 		}
 	}
-	if d.buf == nil && d.src.readable {
+	if !d.holds() && d.src.readable {
 		s.shard.loop.Again(d.src.fd)
 	}
 }
@@ -63,6 +63,9 @@ func (s *session) relayOne(d *direction) {
 // fill reads once and passes on what the destination takes. It reports false when
 // the direction, or the session, came to an end.
 func (s *session) fill(d *direction) bool {
+	if d.pipe != nil {
+		return s.fillPipe(d)
+	}
 	scratch := s.shard.loop.Scratch()
 	n, err := unix.Read(d.src.fd, scratch)
 	switch {
@@ -93,11 +96,17 @@ func (s *session) fill(d *direction) bool {
 		d.buf = pool.Get(n - m)
 		d.off, d.end = 0, copy(d.buf.B, scratch[m:n])
 	}
+	if ok {
+		s.countFull(d, n == len(scratch))
+	}
 	return ok
 }
 
 // flush writes what is held and reports whether nothing is left.
 func (s *session) flush(d *direction) bool {
+	if d.pipe != nil {
+		return s.flushPipe(d)
+	}
 	for d.buf != nil {
 		if !d.dst.writable {
 			return false
@@ -107,7 +116,7 @@ func (s *session) flush(d *direction) bool {
 			return false
 		}
 		if d.off += m; d.off == d.end {
-			d.drop()
+			d.release()
 		}
 	}
 	return true
@@ -136,6 +145,9 @@ func (s *session) write(d *direction, p []byte) (int, bool) {
 // endDirection passes the end of a direction on, after everything before it.
 func (s *session) endDirection(d *direction) {
 	d.done = true
+	if d.pipe != nil {
+		s.unsplice(d)
+	}
 	if s.up.done && s.down.done {
 		s.finish()
 		return
@@ -178,7 +190,7 @@ func (s *session) broke(sk *socket) {
 	if sk == &s.server {
 		toward, from = from, toward
 	}
-	toward.drop()
+	s.drop(toward)
 	toward.done = true
 	if from.done {
 		s.finish()

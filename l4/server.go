@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"weir/l4/loop"
 	"weir/pool/accesslog"
@@ -31,6 +32,10 @@ type Options struct {
 	Access  *accesslog.Log   // nil: none
 	Conns   *limit.Conns     // nil: no caps
 
+	// MaxPipes bounds the pipes that bulk goes through, each of two descriptors;
+	// sessions that get none copy. 0: DefaultMaxPipes.
+	MaxPipes int
+
 	// HandOver takes over a connection for the L7 listener of this name. It is
 	// called on a loop and must not block. Where it is nil, such connections are closed.
 	HandOver func(l7 string, h loop.Handover)
@@ -41,6 +46,9 @@ type Options struct {
 	Exhausted func()
 }
 
+// DefaultMaxPipes is how many pipes there are where Options do not say.
+const DefaultMaxPipes = 512
+
 // Server is all of layer 4. Its methods may be called from any goroutine.
 type Server struct {
 	log       *slog.Logger
@@ -50,6 +58,9 @@ type Server struct {
 	handOver  func(string, loop.Handover)
 	exhausted func()
 	shards    []*shard
+
+	maxPipes int64
+	pipes    atomic.Int64 // open ones
 
 	updating sync.Mutex // held from Prepare to Commit or Abort
 	applying sync.Mutex // held while sockets come to or leave the loops
@@ -81,8 +92,13 @@ func New(o Options) (*Server, error) {
 	if o.Loops <= 0 {
 		o.Loops = runtime.GOMAXPROCS(0)
 	}
+	if o.MaxPipes <= 0 {
+		o.MaxPipes = DefaultMaxPipes
+	}
 	s := &Server{
-		log: o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns, handOver: o.HandOver, exhausted: o.Exhausted,
+		maxPipes: int64(o.MaxPipes),
+		log:      o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns,
+		handOver: o.HandOver, exhausted: o.Exhausted,
 		bindings: make(map[bindKey]*binding), listeners: make(map[string]*listener),
 	}
 	stages := newStages(o.Metrics)
@@ -96,6 +112,7 @@ func New(o Options) (*Server, error) {
 		s.shards = append(s.shards, &shard{index: i, server: s, log: o.Log, loop: l, stages: stages})
 		s.showLoop(i, l.Stats())
 	}
+	s.showPipes()
 	o.Metrics.CounterFunc(metric.Panics, s.panics, "loop")
 	return s, nil
 }
@@ -192,6 +209,7 @@ func (s *Server) Close() {
 	s.StopAccepting()
 	s.closeSessions()
 	for _, w := range s.shards {
+		w.call(w.closePipes)
 		w.loop.Close()
 	}
 }

@@ -99,9 +99,26 @@ type direction struct {
 	eof      bool         // the source ended
 	done     bool         // the end was passed on, or cannot be
 	bytes    uint64       // read from the source and meant for the destination
+
+	pipe   *pipe // bulk goes through it; nil: bytes are copied
+	run    int   // bytes since the source had nothing last
+	full   uint8 // reads in a row that filled the scratch buffer
+	copies bool  // splice(2) does not take one of the sockets
 }
 
-func (d *direction) drop() {
+// holds reports whether something was read and not yet passed on.
+func (d *direction) holds() bool { return d.buf != nil || d.pipe != nil && d.pipe.held > 0 }
+
+// drop gives back what holds bytes, with the bytes.
+func (s *session) drop(d *direction) {
+	d.release()
+	if d.pipe != nil {
+		s.unsplice(d)
+	}
+}
+
+// release gives the buffer back.
+func (d *direction) release() {
 	if d.buf != nil {
 		d.buf.Release()
 		d.buf, d.off, d.end = nil, 0, 0
@@ -224,12 +241,12 @@ func (s *session) close(why reason) {
 		panic("BUG: session closed twice")
 	}
 	s.shard.loop.Disarm(&s.timer)
-	cut := reasons[why].reset || s.up.buf != nil && s.state >= stateRelaying || s.down.buf != nil
+	cut := reasons[why].reset || s.up.holds() && s.state >= stateRelaying || s.down.holds()
 	s.state = stateClosed
 	s.closeSocket(&s.client, cut)
 	s.closeSocket(&s.server, cut)
-	s.up.drop()
-	s.down.drop()
+	s.drop(&s.up)
+	s.drop(&s.down)
 	s.giveBack(why)
 	s.ticket.Release()
 	s.record(why)

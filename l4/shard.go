@@ -30,6 +30,7 @@ type shard struct {
 
 	first   *session // all that are open
 	free    *session
+	pipes   []*pipe // empty ones
 	nfree   int
 	sampler metric.Sampler
 	drained chan struct{} // closed when the last session ends, where set

@@ -119,7 +119,7 @@ func (s *session) handOver(to *destination) {
 	}
 	if up := &s.up; up.buf != nil {
 		h.Data = bytes.Clone(up.buf.B[up.off:up.end])
-		up.drop()
+		up.release()
 	}
 	s.ticket = limit.Ticket{}
 	s.shard.loop.Disarm(&s.timer)

@@ -22,6 +22,14 @@ var (
 		Name: "weir_l4_sent_bytes_total", Kind: KindCounter, Labels: []string{"listener"},
 		Help: "Bytes relayed from backends to clients.",
 	}
+	L4Spliced = &Def{
+		Name: "weir_l4_spliced_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Times that a direction of a session moved to a pipe, because it carried bulk.",
+	}
+	L4Pipes = &Def{
+		Name: "weir_l4_pipes", Kind: KindGauge,
+		Help: "Pipes for bulk, in use or kept for reuse; each takes two descriptors.",
+	}
 	L4Closed = &Def{
 		Name: "weir_l4_closed_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
 		Help: "L4 sessions that ended, by reason.",
@@ -50,7 +58,7 @@ var (
 )
 
 var l4Defs = []*Def{
-	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Closed, L4HandedOver,
+	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Spliced, L4Pipes, L4Closed, L4HandedOver,
 	L4ConnectFailures,
 	LoopConnections, LoopBackoffs, LoopCallbacks,
 }

@@ -74,9 +74,16 @@ func (e *Engine) commit(c *change) {
 // limits are the caps of the process as a whole.
 func (e *Engine) limits(cfg *conf.Config) limit.Limits {
 	return limit.Limits{
-		Max:          limit.Budget(e.nofile, fixedDescriptors(cfg, e.loops), cfg.Process.MaxConns),
+		Max:          limit.Budget(e.nofile, fixedDescriptors(cfg, e.loops)+2*maxPipes(e.nofile), cfg.Process.MaxConns),
 		MaxPerSource: cfg.Process.MaxConnsPerSource,
 	}
+}
+
+// maxPipes is how many pipes L4 may open for bulk: at most a sixteenth of the
+// descriptors goes into them.
+func maxPipes(nofile int) int {
+	const descriptors = 2 // of a pipe
+	return min(max(nofile/16/descriptors, 1), l4.DefaultMaxPipes)
 }
 
 // loopDescriptors is what an event loop has open: its event queue, the descriptor

@@ -41,6 +41,7 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	e.l4, err = l4.New(l4.Options{
 		Loops: e.loops, Log: e.log, Metrics: e.metrics, Access: e.access, Conns: e.conns,
 		HandOver: e.l7.Serve, Exhausted: e.l7.Shed,
+		MaxPipes: maxPipes(e.nofile),
 	})
 	return err
 }
