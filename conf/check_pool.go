@@ -25,18 +25,3 @@ func (ck *checker) servers(p *Pool) {
 		ck.add(ck.at(&p.Servers), "", "servers: every server of pool %q has weight 0", p.Name)
 	}
 }
-
-// health checks that keys of HTTP checks are not given for others.
-func (ck *checker) health(h *Health) {
-	if h.Type != "tcp" {
-		return
-	}
-	for _, k := range []struct {
-		name  string
-		field any
-	}{{"path", &h.Path}, {"host", &h.Host}, {"status", &h.Status}, {"body", &h.Body}} {
-		if ck.has(k.field) {
-			ck.add(ck.at(k.field), "", "%s: it has no effect in a check of type \"tcp\"", k.name)
-		}
-	}
-}

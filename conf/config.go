@@ -92,7 +92,7 @@ type Server struct {
 
 // Health is [pool.NAME.health]: active checks. Type "" means none.
 type Health struct {
-	Type         string // "", tcp, http
+	Type         string // "", tcp, tls, http, postgres, mysql, redis, smtp, expect
 	Interval     time.Duration
 	DownInterval time.Duration // while the endpoint is down
 	Timeout      time.Duration
@@ -103,6 +103,23 @@ type Health struct {
 	Host         string // http; "": the server's address
 	Status       []int  // http; accepted codes, empty: 200-399
 	Body         string // http; must be contained in the first 64 KiB, "" matches all
+
+	TLS      string // off, prefer, require; "": prefer where postgres or mysql logs in, else off
+	CA       string // PEM file; the certificate is verified only with CA or Name
+	Name     string // in the certificate and as SNI; "": the server's host
+	User     string // "": no login
+	Password Secret
+	Database string        // postgres
+	Role     string        // what the pool uses: any, primary, replica
+	MaxLag   time.Duration // of a replica that the pool uses; 0: no limit
+	Script   []HealthStep  // expect
+}
+
+// HealthStep is one step of an expect check: it sends, then waits. One of the two
+// may be "".
+type HealthStep struct {
+	Send   string
+	Expect string
 }
 
 // Ejection is [pool.NAME.ejection]: passive health, from live traffic.

@@ -65,7 +65,7 @@ func TestSchemaIsComplete(t *testing.T) {
 // every key of a table is in its example.
 func TestExamples(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"www.pem", "www.key", "api.pem", "api.key", "admin.pem", "admin.key"} {
+	for _, name := range []string{"www.pem", "www.key", "api.pem", "api.key", "admin.pem", "admin.key", "ca.pem", "db.password"} {
 		write(t, filepath.Join(dir, name), []byte("-"))
 	}
 	write(t, filepath.Join(dir, "admin.token"), []byte("0123456789abcdef\n"))

@@ -90,8 +90,10 @@ func blockFile(t *testing.T, b block) string {
 		ca.issue(t, name, name+".example.com")
 	}
 	token := []byte("0123456789abcdef0123456789abcdef\n")
-	if err := os.WriteFile(filepath.Join(dir, "admin.token"), token, 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"admin.token", "db.password"} {
+		if err := os.WriteFile(filepath.Join(dir, name), token, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	file := filepath.Join(dir, "weir.toml")
 	if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
