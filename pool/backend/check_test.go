@@ -32,7 +32,7 @@ func placeResult(p place, h conf.Health) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := (netProber{}).check(ctx, e); err != nil {
+	if _, err := (netProber{}).check(ctx, e); err != nil {
 		return err.Error()
 	}
 	return "ok"

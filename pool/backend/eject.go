@@ -90,10 +90,7 @@ func (r *Registry) markEjected(m *Member, cause Outcome) bool {
 	e.ejected.Store(true)
 	r.rebuildAround(e, now)
 	r.wakeKeeper()
-	select {
-	case e.hurry <- struct{}{}:
-	default:
-	}
+	e.hurryUp()
 	for _, o := range e.members {
 		r.metrics.Counter(metric.BackendEjections, o.group.name, o.name, cause.String()).Inc()
 		r.stateChanged(o, StateEjected)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/netip"
@@ -56,7 +57,10 @@ func healthKey(h *conf.Health) string {
 	if h.Type == "" {
 		return ""
 	}
-	return fmt.Sprintf("%+v", *h)
+	check := *h
+	check.Role, check.MaxLag = "", 0 // what a pool wishes for is not part of the check
+	check.Password = conf.Secret{}
+	return fmt.Sprintf("%#v %x", check, sha256.Sum256([]byte(h.Password.Reveal())))
 }
 
 // Endpoint is one address under one set of check settings: what is known about
@@ -81,6 +85,7 @@ type Endpoint struct {
 	members  []*Member // those of committed groups; none left: the endpoint goes
 	stop     context.CancelFunc
 	check    checkState
+	found    finding // by the last check that passed
 	ejection ejectState
 }
 

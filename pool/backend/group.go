@@ -37,6 +37,7 @@ type Group struct {
 	retired   bool
 	ramping   bool // a slow start is under way
 	nextRamp  time.Time
+	seeking   bool // it wants a role, and no member that is usable has it
 }
 
 // turn counts the picks of a balancer, on a cache line of its own.

@@ -12,8 +12,14 @@ import (
 
 // The types of active checks, as in the configuration.
 const (
-	checkTCP  = "tcp"
-	checkHTTP = "http"
+	checkTCP      = "tcp"
+	checkTLSType  = "tls"
+	checkHTTP     = "http"
+	checkPostgres = "postgres"
+	checkMySQL    = "mysql"
+	checkRedis    = "redis"
+	checkSMTP     = "smtp"
+	checkExpect   = "expect"
 )
 
 // The results of a check in metrics.
@@ -34,8 +40,8 @@ const probeTimeout = time.Second
 
 // prober does the I/O of checks; tests put a simulation in its place.
 type prober interface {
-	// check runs the active check of e once and returns why it failed.
-	check(ctx context.Context, e *Endpoint) error
+	// check runs the active check of e once and returns what it learned, or why it failed.
+	check(ctx context.Context, e *Endpoint) (finding, error)
 	// probe connects to e, no more.
 	probe(ctx context.Context, e *Endpoint) error
 }
@@ -43,12 +49,26 @@ type prober interface {
 // netProber asks the endpoints themselves.
 type netProber struct{}
 
-func (netProber) check(ctx context.Context, e *Endpoint) error {
+func (netProber) check(ctx context.Context, e *Endpoint) (finding, error) {
 	network, address := checkAddr(e)
-	if e.health.Type == checkHTTP {
-		return httpCheck(ctx, network, address, httpCheckHost(e), &e.health)
+	h := &e.health
+	switch h.Type {
+	case checkTLSType:
+		return finding{}, tlsCheck(ctx, network, address, e.server, h)
+	case checkHTTP:
+		return finding{}, httpCheck(ctx, network, address, httpCheckHost(e), h)
+	case checkPostgres:
+		return postgresCheck(ctx, network, address, e.server, h)
+	case checkMySQL:
+		return mysqlCheck(ctx, network, address, e.server, h)
+	case checkRedis:
+		return redisCheck(ctx, network, address, e.server, h)
+	case checkSMTP:
+		return finding{}, smtpCheck(ctx, network, address)
+	case checkExpect:
+		return finding{}, expectCheck(ctx, network, address, h.Script)
 	}
-	return tcpCheck(ctx, network, address)
+	return finding{}, tcpCheck(ctx, network, address)
 }
 
 func (netProber) probe(ctx context.Context, e *Endpoint) error {
@@ -77,18 +97,20 @@ func (r *Registry) watch(ctx context.Context, e *Endpoint) {
 			return
 		case <-e.hurry:
 			// It waits for an interval that is too long for an endpoint that is out.
-			timer.Reset(jitter(min(e.checkInterval(), e.health.Interval)))
+			timer.Reset(jitter(min(r.checkInterval(e), e.health.Interval)))
 			continue
 		case <-timer.C:
 		}
 		r.guard("health check of "+e.String(), func() { r.checkOnce(ctx, e) })
-		timer.Reset(jitter(e.checkInterval()))
+		timer.Reset(jitter(r.checkInterval(e)))
 	}
 }
 
-func (e *Endpoint) checkInterval() time.Duration {
+// checkInterval is the time to the next check of e: shorter while it is out, or while
+// a group looks for the role that e may have next.
+func (r *Registry) checkInterval(e *Endpoint) time.Duration {
 	d := e.health.Interval
-	if !e.Usable() && e.health.DownInterval > 0 {
+	if e.health.DownInterval > 0 && (!e.Usable() || r.sought(e)) {
 		d = e.health.DownInterval
 	}
 	return max(d, minInterval)
@@ -112,12 +134,12 @@ func (r *Registry) checkOnce(ctx context.Context, e *Endpoint) {
 	}
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, cmp.Or(e.health.Timeout, probeTimeout))
-	err := r.prober.check(limited, e)
+	found, err := r.prober.check(limited, e)
 	cancel()
 	if ctx.Err() != nil {
 		return // stopped in between, so err says nothing
 	}
-	if r.checked(e, start, time.Since(start), err) {
+	if r.checked(e, start, time.Since(start), found, err) {
 		r.dropped(e)
 	}
 }
@@ -142,7 +164,7 @@ func (r *Registry) spared(e *Endpoint) bool {
 // The first result of all decides alone, up or down, so that a dead server is
 // known after one check; after that fall failures in a row take the endpoint out
 // and rise passes bring it back.
-func (r *Registry) checked(e *Endpoint, start time.Time, took time.Duration, err error) (wentDown bool) {
+func (r *Registry) checked(e *Endpoint, start time.Time, took time.Duration, f finding, err error) (wentDown bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &e.check
@@ -167,6 +189,7 @@ func (r *Registry) checked(e *Endpoint, start time.Time, took time.Duration, err
 		return false
 	}
 	c.fails = 0
+	r.foundOut(e, f, c.at)
 	if e.ejected.Load() && !start.After(e.ejection.since) {
 		return false // it began before the endpoint was ejected, and knows nothing of why
 	}

@@ -22,6 +22,7 @@ type fakeProber struct {
 	bad    map[string]bool
 	checks map[string]int
 	probes map[string]int
+	found  map[string]finding
 	busy   int
 	most   int
 	takes  time.Duration
@@ -62,7 +63,12 @@ func (p *fakeProber) count(of *map[string]int, ctx context.Context, e *Endpoint)
 	return ctx.Err()
 }
 
-func (p *fakeProber) check(ctx context.Context, e *Endpoint) error { return p.count(&p.checks, ctx, e) }
+func (p *fakeProber) check(ctx context.Context, e *Endpoint) (finding, error) {
+	err := p.count(&p.checks, ctx, e)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.found[e.key.address], err
+}
 
 func (p *fakeProber) probe(ctx context.Context, e *Endpoint) error { return p.count(&p.probes, ctx, e) }
 
@@ -472,7 +478,9 @@ type panickyProber struct {
 	calm atomic.Bool
 }
 
-func (p *panickyProber) check(ctx context.Context, e *Endpoint) error { return p.probe(ctx, e) }
+func (p *panickyProber) check(ctx context.Context, e *Endpoint) (finding, error) {
+	return finding{}, p.probe(ctx, e)
+}
 
 func (p *panickyProber) probe(ctx context.Context, e *Endpoint) error {
 	if !p.calm.Load() {

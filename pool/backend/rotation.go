@@ -23,7 +23,7 @@ func (g *Group) rebuild(now time.Time) {
 	var slots [tierCount][]slot
 	g.ramping = false
 	for _, m := range g.members {
-		rotating := m.inService() && !m.endpoint.down.Load() && !slices.Contains(heldOut, m)
+		rotating := m.inService() && !m.endpoint.down.Load() && m.fits() && !slices.Contains(heldOut, m)
 		if rotating && !m.rotating.Load() && g.committed {
 			m.ramp = now
 		}
@@ -48,6 +48,7 @@ func (g *Group) rebuild(now time.Time) {
 		t.tiers[i] = newTier(g.pool.Balance, slots[i], &g.turns[i].n, len(g.members))
 	}
 	g.table.Store(t)
+	g.seek(len(slots[tierPrimary])+len(slots[tierBackup]) > 0)
 }
 
 // rampWeight gives the weight of m in units of 1/rampScale: all of it, or the part
@@ -70,7 +71,7 @@ func (g *Group) heldOut() []*Member {
 	var ejected []*Member
 	serving, candidates := 0, 0
 	for _, m := range g.members {
-		if !m.inService() {
+		if !m.inService() || !m.fits() {
 			continue
 		}
 		serving++

@@ -104,9 +104,9 @@ func checkPool(p *conf.Pool) error {
 		return fmt.Errorf("cannot use pool %q: unknown balance %q", p.Name, p.Balance)
 	}
 	switch p.Health.Type {
-	case "", checkTCP, checkHTTP:
+	case "", checkTCP, checkTLSType, checkHTTP, checkPostgres, checkMySQL, checkRedis, checkSMTP, checkExpect:
 	default:
-		return fmt.Errorf("cannot use pool %q: unknown health type %q, expected tcp or http", p.Name, p.Health.Type)
+		return fmt.Errorf("cannot use pool %q: unknown health type %q", p.Name, p.Health.Type)
 	}
 	for _, s := range p.Servers {
 		switch {

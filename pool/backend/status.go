@@ -21,6 +21,7 @@ type MemberStatus struct {
 	Server          string  `json:"server"`  // as configured
 	Address         string  `json:"address"` // as resolved; Group.Member finds it by this
 	State           string  `json:"state"`
+	Role            string  `json:"role,omitempty"` // primary or replica, where the check can tell
 	Reason          string  `json:"reason,omitempty"`
 	InRotation      bool    `json:"in_rotation"`
 	Weight          int     `json:"weight"`
@@ -37,6 +38,8 @@ type MemberStatus struct {
 	EjectedUntil        *time.Time   `json:"ejected_until,omitempty"`
 	Ejections           int          `json:"ejections"` // without a calm period between them
 	LastCheck           *CheckStatus `json:"last_check,omitempty"`
+
+	ReplayLag *time.Duration `json:"replay_lag_ns,omitempty"` // of a replica that can tell
 }
 
 // CheckStatus is the last active check of an endpoint.
@@ -107,12 +110,15 @@ func (n *dnsName) status() NameStatus {
 func (m *Member) status() MemberStatus {
 	e := m.endpoint
 	s := MemberStatus{
-		Server: e.server, Address: m.name, State: e.State().String(), Reason: m.reason(),
+		Server: e.server, Address: m.name, State: e.State().String(), Role: e.found.role.String(), Reason: m.reason(),
 		InRotation: m.rotating.Load(), Weight: m.weight(), EffectiveWeight: float64(m.effective) / rampScale,
 		Backup: m.entry.backup, Drain: m.drain, Maintenance: m.inMaintenance(),
 		InFlight: m.InFlight(), MaxConns: m.entry.maxConns, Picks: m.picks.Load(),
 		ConsecutiveFailures: int(e.failures.Load()), ConnectTimeouts: int(e.timeouts.Load()),
 		Ejections: e.ejection.level,
+	}
+	if lag := e.found.lag; e.found.role == RoleReplica && lag != lagUnknown {
+		s.ReplayLag = &lag
 	}
 	if e.ejected.Load() {
 		until := e.ejection.until
@@ -141,6 +147,8 @@ func (m *Member) reason() string {
 		return "check failed: " + e.check.err.Error()
 	case e.down.Load():
 		return "check passes again, but not often enough yet"
+	case m.misfit() != "":
+		return m.misfit()
 	case e.ejected.Load() && m.rotating.Load():
 		return "ejected (" + e.ejection.cause.String() + "), but kept in use: too much of the group is out"
 	case e.ejected.Load():
