@@ -19,12 +19,13 @@ import (
 
 // conn is one client connection.
 type conn struct {
-	s    *Server
-	nc   *loop.Conn
-	name string     // of the listener
-	sni  string     // asked for in the TLS hello, lower case
-	tls  *tlsSource // nil: plain
-	h    *h1.Conn
+	s        *Server
+	nc       *loop.Conn
+	name     string // of the listener
+	accepted time.Time
+	sni      string     // asked for in the TLS hello, lower case
+	tls      *tlsSource // nil: plain
+	h        *h1.Conn
 
 	// Read by the sweeper. Ticks of its clock; 0 is "not now".
 	idle    atomic.Uint32 // since when a request is waited for
@@ -51,6 +52,9 @@ func (c *conn) serve() {
 	l := c.s.snapshot.Load().listeners[c.name]
 	if l == nil {
 		return // it was taken out of the configuration while the connection came in
+	}
+	if c.s.sampler.Take() {
+		l.stages.accept.Observe(time.Since(c.accepted))
 	}
 	l.active.Add(1)
 	defer l.active.Add(-1)

@@ -80,7 +80,7 @@ func (s *Server) Shed() {
 // Serve takes over a connection for the listener of that name and serves it in a
 // goroutine of its own.
 func (s *Server) Serve(name string, h loop.Handover) {
-	c := &conn{s: s, name: name}
+	c := &conn{s: s, name: name, accepted: h.Accepted}
 	nc, err := loop.NewConn(h)
 	if err != nil {
 		s.log.Warn("connection lost on hand-over", "listener", name, "err", err)

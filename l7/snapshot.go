@@ -63,7 +63,7 @@ type routeState struct {
 
 // stages are the sampled histograms of one exchange.
 type stages struct {
-	route, connect, firstByte, deliver *metric.Histogram
+	accept, route, connect, firstByte, deliver *metric.Histogram
 }
 
 // statusClasses are none, 1xx, 2xx, 3xx, 4xx and 5xx.
@@ -110,6 +110,7 @@ func (s *Server) newListener(name string, c *conf.L7) *listener {
 		received: m.Counter(metric.L7ReceivedBytes, name),
 		sent:     m.Counter(metric.L7SentBytes, name),
 		stages: stages{
+			accept:    m.Histogram(metric.StageSeconds, "l7", "accept"),
 			route:     m.Histogram(metric.StageSeconds, "l7", "route"),
 			connect:   m.Histogram(metric.StageSeconds, "l7", "connect"),
 			firstByte: m.Histogram(metric.StageSeconds, "l7", "first_byte"),
