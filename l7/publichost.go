@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weir/conf"
+	"weir/l7/message"
 )
 
 // privateNames knows the names by which a pool's servers call themselves, so
@@ -183,31 +184,15 @@ func appendLower(dst, b []byte) []byte {
 
 // hasPrefixFold is bytes.HasPrefix for an ASCII prefix given in lower case.
 func hasPrefixFold(b []byte, lower string) bool {
-	return len(b) >= len(lower) && equalFold(b[:len(lower)], lower)
+	return len(b) >= len(lower) && message.EqualFold(b[:len(lower)], lower)
 }
 
 // indexFold is bytes.Index for an ASCII needle given in lower case.
 func indexFold(b []byte, lower string) int {
 	for i := 0; i+len(lower) <= len(b); i++ {
-		if equalFold(b[i:i+len(lower)], lower) {
+		if message.EqualFold(b[i:i+len(lower)], lower) {
 			return i
 		}
 	}
 	return -1
-}
-
-// equalFold compares ASCII without allocating; lower is already in lower case.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -245,7 +245,7 @@ func (r *routeState) mayRetry(method []byte) bool {
 // hides reports whether a response field is not to be sent on.
 func (r *routeState) hides(name []byte) bool {
 	for _, h := range r.hidden {
-		if equalFold(name, h) {
+		if message.EqualFold(name, h) {
 			return true
 		}
 	}
