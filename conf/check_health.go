@@ -53,7 +53,8 @@ func (ck *checker) healthLogin(h *Health) {
 		return
 	}
 	if h.Type == "redis" && h.TLS == "prefer" {
-		ck.add(ck.at(&h.TLS), "", "tls: a Redis connection is encrypted or not from its first byte: expected \"off\" or \"require\"")
+		ck.add(ck.at(&h.TLS), "",
+			"tls: a Redis connection is encrypted from its first byte or not at all: expected \"off\" or \"require\"")
 	}
 	if h.TLS != "require" {
 		for _, k := range []healthKey{{name: "ca", field: &h.CA}, {name: "name", field: &h.Name}} {

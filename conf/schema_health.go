@@ -13,20 +13,20 @@ func healthTable() table[Health] {
 		doc: "Active health checks at an interval, on a connection of their own. Without this table there are none.\n" +
 			"\n" +
 			"A check of type `postgres` or `mysql` without a `user` only sees that the server answers the protocol.\n" +
-			"With one it logs in and learns the server's role. `role` and `max_lag` are the pool's wish and not part\n" +
-			"of the check: two pools with the same servers, one for the primary and one for the replicas, share their\n" +
-			"checks. A server that does not fit the wish is not down; this pool just does not use it, and follows a\n" +
-			"failover at the next check. While no server fits, all are checked at `down_interval`. Weir believes what\n" +
-			"the servers say: if two call themselves primary, both are used.",
+			"With one it logs in and learns the server's role. `role` and `max_lag` are the pool's wish and not\n" +
+			"part of the check: two pools with the same servers, one for the primary and one for the replicas,\n" +
+			"share their checks. A server that does not fit the wish is not down; this pool just does not use it,\n" +
+			"and follows a failover at the next check. While no server fits, all are checked at `down_interval`.\n" +
+			"Weir believes what the servers say: if two call themselves primary, both are used.",
 		example: healthExample,
 		keys: append(append(append([]key[Health]{
 			{
 				name: "type", required: true,
 				value: one(func(h *Health) *string { return &h.Type },
 					choice("tcp", "tls", "http", "postgres", "mysql", "redis", "smtp", "expect")),
-				doc: "`tcp`: the server accepts a connection. `tls`: it completes a handshake. `http`: it answers a GET " +
-					"request. `postgres`, `mysql` (MariaDB too), `redis` (Valkey too), `smtp`: it answers its protocol and is ready for work. " +
-					"`expect`: it answers as `script` says.",
+				doc: "`tcp`: the server accepts a connection. `tls`: it completes a handshake. `http`: it answers a " +
+					"GET request. `postgres`, `mysql` (MariaDB too), `redis` (Valkey too), `smtp`: it speaks its " +
+					"protocol and is ready for work. `expect`: it answers as `script` says.",
 			},
 			{
 				name: "interval", def: `"2s"`,
@@ -164,8 +164,9 @@ func loginHealthKeys() []key[Health] {
 		{
 			name: "password", none: "none",
 			value: one(func(h *Health) *Secret { return &h.Password }, secret()),
-			doc: "The user's password; for `redis` also without a `user`. `postgres`: SCRAM-SHA-256, md5 and cleartext; " +
-				"`mysql`: caching_sha2_password (whose full form needs TLS or a unix socket) and mysql_native_password.",
+			doc: "The user's password; for `redis` also without a `user`. `postgres`: SCRAM-SHA-256, md5 and " +
+				"cleartext; `mysql`: caching_sha2_password (whose full form needs TLS or a unix socket) and " +
+				"mysql_native_password.",
 		},
 		{
 			name: "database", def: `"postgres"`,
@@ -187,8 +188,8 @@ func databaseHealthKeys() []key[Health] {
 		{
 			name: "max_lag", none: "no limit",
 			value: one(func(h *Health) *time.Duration { return &h.MaxLag }, duration(time.Millisecond, day)),
-			doc: "`postgres` with a `user`: how far behind a replica may be and still be used. A replica that has lost " +
-				"its primary is as far behind as the last transaction it has seen is old.",
+			doc: "`postgres` with a `user`: how far behind a replica may be and still be used. A replica that has " +
+				"lost its primary is as far behind as the last transaction it has seen is old.",
 		},
 		{
 			name:  "script",
@@ -204,8 +205,8 @@ const maxStepText = 4096
 func healthStepTable() table[HealthStep] {
 	return table[HealthStep]{
 		head: "[[pool.NAME.health.script]]",
-		doc: "One step of a check of type `expect`. It sends first, then waits. Write control characters as in any TOML\n" +
-			"string: `\\r\\n`, `\\u0000`. Put no secrets here: they are shown with the configuration.",
+		doc: "One step of a check of type `expect`. It sends first, then waits. Write control characters as in\n" +
+			"any TOML string: `\\r\\n`, `\\u0000`. Put no secrets here: they are shown with the configuration.",
 		example: `
 [pool.mail]
 servers = ["10.0.0.1:143"]
@@ -229,8 +230,8 @@ expect = "a OK"
 			{
 				name: "expect", none: "nothing is waited for",
 				value: one(func(s *HealthStep) *string { return &s.Expect }, stepText()),
-				doc: "Text that must be found in the answer. The next step looks behind it. The whole answer may have " +
-					"64 KiB.",
+				doc: "Text that must be found in the answer. The next step looks behind it. The whole answer may " +
+					"have 64 KiB.",
 			},
 		},
 	}

@@ -317,5 +317,6 @@ func myRefusal(b []byte, state bool) error {
 	if state && len(text) >= 6 && text[0] == '#' {
 		text = text[6:]
 	}
-	return &myError{code: binary.LittleEndian.Uint16(b[1:]), message: strings.ToValidUTF8(text[:min(len(text), 500)], "?")}
+	text = strings.ToValidUTF8(text[:min(len(text), 500)], "?")
+	return &myError{code: binary.LittleEndian.Uint16(b[1:]), message: text}
 }

@@ -70,7 +70,7 @@ func (r *redisDialogue) role() (finding, error) {
 		if err != nil {
 			return finding{}, err
 		}
-		answer = redisInfoRole([]byte(info))
+		answer = redisInfoRole([]byte(strings.TrimPrefix(info, "$")))
 	}
 	switch answer {
 	case "$master":

@@ -19,17 +19,18 @@ const scramName = "SCRAM-SHA-256"
 const maxScramRounds = 600_000
 
 // scram is the client's side of one SCRAM-SHA-256 exchange (RFC 5802, RFC 7677). The
-// user's name is left out, as PostgreSQL takes it from the startup packet. Passwords
-// are visible ASCII, which SASLprep leaves as it is.
+// user's name is "", as PostgreSQL takes it from the startup packet. Passwords are
+// visible ASCII, which SASLprep leaves as it is.
 type scram struct {
-	password, nonce string
+	user, password, nonce string
+
 	signature       []byte // what the server must prove itself with
 	verified        bool
 }
 
 func newScram(password string) *scram { return &scram{password: password, nonce: rand.Text()} }
 
-func (s *scram) firstBare() string { return "n=,r=" + s.nonce }
+func (s *scram) firstBare() string { return "n=" + s.user + ",r=" + s.nonce }
 
 // first is the client-first-message.
 func (s *scram) first() string { return "n,," + s.firstBare() }
