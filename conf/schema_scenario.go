@@ -52,8 +52,9 @@ func scenarioTable() table[Scenario] {
 			},
 			{
 				name: "duration", def: `"5s"`,
-				value: one(func(s *Scenario) *time.Duration { return &s.Duration }, duration(100*time.Millisecond, time.Hour)),
-				doc:   "How long each proxy is measured in each round.",
+				value: one(func(s *Scenario) *time.Duration { return &s.Duration },
+					duration(100*time.Millisecond, time.Hour)),
+				doc: "How long each proxy is measured in each round.",
 			},
 			{
 				name: "warmup", def: `"1s"`,
@@ -175,8 +176,9 @@ func scenarioObjectiveTable() table[ScenarioObjective] {
 		keys: []key[ScenarioObjective]{
 			{
 				name: "p99", none: "no bound",
-				value: one(func(o *ScenarioObjective) *time.Duration { return &o.P99 }, duration(time.Microsecond, time.Minute)),
-				doc:   "The 99th percentile of latency is at most this.",
+				value: one(func(o *ScenarioObjective) *time.Duration { return &o.P99 },
+					duration(time.Microsecond, time.Minute)),
+				doc: "The 99th percentile of latency is at most this.",
 			},
 			{
 				name: "failed", def: "0", unit: "requests",

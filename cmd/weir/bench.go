@@ -22,6 +22,7 @@ type benchCmd struct {
 	Run    benchRunCmd    `cmd:"" help:"Generate load and measure what answers it."`
 	Origin benchOriginCmd `cmd:"" help:"Run a small, fast server to measure against."`
 
+	Compare   benchCompareCmd   `cmd:"" help:"Compare proxies at the same jobs, in turn."`
 	Calibrate benchCalibrateCmd `cmd:"" help:"Compare the generator with wrk, h2load and iperf3 at the same jobs."`
 }
 

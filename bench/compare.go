@@ -1,0 +1,219 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/bench/peers"
+	"weir/bench/report"
+	"weir/conf"
+)
+
+// Contest says what to compare. Weir, Scenarios and Peers must be set.
+type Contest struct {
+	Weir      string           // the binary that generates load and serves origins
+	Scenarios []*conf.Scenario // in this order
+	Peers     []*peers.Peer    // in this order in every round
+	Rounds    int              // default 3
+	Rates     []int            // additional open-loop runs at these rates, one each, where requests can be due
+	Commit    string           // of Weir
+	Command   string           // what a reader runs again, without --scenario
+
+	Say func(text string) // called with what is being done; may be nil
+	// Done is called after each scenario with all that is there so far; may be nil.
+	Done func(*report.Document) error
+}
+
+const maxContestRounds = 1000
+
+// Compare carries out the scenarios, one after the other: in every round each proxy
+// has its turn, with a process of its own. It takes as long as Warmup and Duration
+// of a scenario say, for each round and proxy, and ends early with ctx.
+func Compare(ctx context.Context, c Contest) (*report.Document, error) {
+	if c.Rounds == 0 {
+		c.Rounds = 3
+	}
+	if c.Rounds < 0 || c.Rounds > maxContestRounds {
+		return nil, fmt.Errorf("cannot compare in %d rounds: expected 1 to %d", c.Rounds, maxContestRounds)
+	}
+	if c.Say == nil {
+		c.Say = func(string) {}
+	}
+	d := &report.Document{Made: time.Now().UTC(), Commit: c.Commit, Machine: machine(), Rounds: c.Rounds}
+	for _, p := range c.Peers {
+		d.Peers = append(d.Peers, report.Version{Name: p.Name, Version: p.Version})
+	}
+	for _, s := range c.Scenarios {
+		r, err := c.scenario(ctx, s)
+		if err != nil {
+			return d, fmt.Errorf("cannot finish the scenario %q: %w", s.Name, err)
+		}
+		d.Scenarios = append(d.Scenarios, *r)
+		if c.Done != nil {
+			if err := c.Done(d); err != nil {
+				return d, err
+			}
+		}
+	}
+	return d, nil
+}
+
+// A match is a scenario while it is carried out.
+type match struct {
+	contest *Contest
+	s       *conf.Scenario
+	cores   layout
+	origin  string // address
+	out     *report.Scenario
+}
+
+func (c *Contest) scenario(ctx context.Context, s *conf.Scenario) (*report.Scenario, error) {
+	cores, err := layoutOf(&s.Cores)
+	if err != nil {
+		return nil, err
+	}
+	m := &match{contest: c, s: s, cores: cores, out: &report.Scenario{
+		Name: s.Name, Shows: s.Shows, Job: jobText(s), Unit: unitOf(s), Command: c.Command + " --scenario " + s.Name,
+		Duration: s.Duration.Seconds(), Cores: cores.String(), Busy: loadAverage(),
+	}}
+	if s.Workload.Kind != "idle" {
+		m.out.Load = "weir " + strings.Join(loadArgs(s, "ADDRESS", s.Rate), " ")
+	}
+	players := m.players()
+	if len(players) == 0 {
+		return nil, errors.New("no proxy can do it: " + strings.Join(m.out.LeftOut, "; "))
+	}
+	stop, err := m.startOrigin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	for round := range c.Rounds {
+		for i, p := range players {
+			c.Say(fmt.Sprintf("%s, round %d of %d: %s", s.Name, round+1, c.Rounds, p.Name))
+			if err := m.turn(ctx, p, &m.out.Proxies[i], round); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.Name, err)
+			}
+		}
+	}
+	return m.out, m.sweep(ctx, players)
+}
+
+// players are those who take part; the others are named with the reason.
+func (m *match) players() []*peers.Peer {
+	var players []*peers.Peer
+	for _, name := range peers.Names() {
+		i := slices.IndexFunc(m.contest.Peers, func(p *peers.Peer) bool { return p.Name == name })
+		switch {
+		case i < 0:
+			if slices.Contains(m.s.Peers, name) {
+				m.out.LeftOut = append(m.out.LeftOut, name+" was not asked for, or is not installed")
+			}
+		case !m.contest.Peers[i].Can(m.s.Front):
+			m.out.LeftOut = append(m.out.LeftOut, name+" cannot do this without further modules")
+		case len(m.s.Peers) > 0 && !slices.Contains(m.s.Peers, name):
+			m.out.LeftOut = append(m.out.LeftOut, name+" is not in the scenario")
+		default:
+			players = append(players, m.contest.Peers[i])
+			m.out.Proxies = append(m.out.Proxies, report.Proxy{Name: name})
+		}
+	}
+	return players
+}
+
+func (m *match) startOrigin(ctx context.Context) (stop func(), err error) {
+	if !m.s.Origin.Address.IsZero() {
+		m.origin = m.s.Origin.Address.String()
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "weir-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the origin: %w", err)
+	}
+	clean := func() { _ = os.RemoveAll(dir) } // it is in the directory for such things
+	if m.origin, err = peers.FreeAddress(); err != nil {
+		clean()
+		return nil, err
+	}
+	p, err := peers.Start(peers.Command{
+		Path: m.contest.Weir, Args: originArgs(m.s, m.origin), Dir: dir, CPUs: m.cores.origin,
+	})
+	if err != nil {
+		clean()
+		return nil, err
+	}
+	stop = func() { p.Stop(); clean() }
+	if err := p.Ready(ctx, m.origin); err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
+
+// withProxy starts a proxy, calls f with it and its address, and stops it.
+func (m *match) withProxy(ctx context.Context, p *peers.Peer, f func(proc *peers.Process, address string) error) error {
+	dir, err := os.MkdirTemp("", "weir-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	address, err := peers.FreeAddress()
+	if err != nil {
+		return err
+	}
+	conns := max(m.s.Connections, slices.Max(append([]int{0}, m.s.Workload.Hold...)))
+	job := peers.Job{
+		Front: m.s.Front, Address: address, Origin: m.origin, Workers: len(m.cores.proxy), MaxConns: max(1000, 2*conns),
+	}
+	proc, err := p.Start(ctx, filepath.Clean(dir), job, m.cores.proxy)
+	if err != nil {
+		return err
+	}
+	defer proc.Stop()
+	return f(proc, address)
+}
+
+// turn is one run of one proxy.
+func (m *match) turn(ctx context.Context, p *peers.Peer, out *report.Proxy, round int) error {
+	return m.withProxy(ctx, p, func(proc *peers.Process, address string) error {
+		if m.s.Workload.Kind == "idle" {
+			memory, err := m.hold(ctx, proc, address, round)
+			out.Memory = append(out.Memory, memory...)
+			return err
+		}
+		r, err := m.run(ctx, proc, address, m.s.Rate)
+		if err == nil {
+			out.Rounds = append(out.Rounds, *r)
+		}
+		return err
+	})
+}
+
+// sweep runs each proxy once at each of the contest's rates.
+func (m *match) sweep(ctx context.Context, players []*peers.Peer) error {
+	if m.out.Unit != report.Requests {
+		return nil
+	}
+	for _, due := range m.contest.Rates {
+		for i, p := range players {
+			m.contest.Say(fmt.Sprintf("%s at %d/s: %s", m.s.Name, due, p.Name))
+			err := m.withProxy(ctx, p, func(proc *peers.Process, address string) error {
+				r, err := m.run(ctx, proc, address, due)
+				if err == nil {
+					m.out.Proxies[i].Sweep = append(m.out.Proxies[i].Sweep, *r)
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%s at %d/s: %w", p.Name, due, err)
+			}
+		}
+	}
+	return nil
+}
