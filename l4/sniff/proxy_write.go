@@ -1,0 +1,96 @@
+package sniff
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Headers for a connection of the proxy itself, such as a check.
+const (
+	// ProxyLocalV1 says no more than that a connection is there: version 1 has no LOCAL.
+	ProxyLocalV1 = "PROXY UNKNOWN\r\n"
+	// ProxyLocalV2 is the LOCAL command without addresses.
+	ProxyLocalV2 = proxyV2Start + "\x20\x00\x00\x00"
+)
+
+// AppendProxyV1 appends a header of version 1, at most ProxyMaxV1 bytes. Without
+// both addresses it says UNKNOWN.
+func AppendProxyV1(b []byte, src, dst netip.AddrPort) []byte {
+	if !src.IsValid() || !dst.IsValid() {
+		return append(b, ProxyLocalV1...)
+	}
+	s, d, is4 := sameFamily(src.Addr(), dst.Addr())
+	if is4 {
+		b = append(b, "PROXY TCP4 "...)
+	} else {
+		b = append(b, "PROXY TCP6 "...)
+	}
+	b = append(s.AppendTo(b), ' ')
+	b = append(d.AppendTo(b), ' ')
+	b = appendPort(b, src.Port())
+	b = append(b, ' ')
+	b = appendPort(b, dst.Port())
+	return append(b, "\r\n"...)
+}
+
+func appendPort(b []byte, port uint16) []byte {
+	var digits [5]byte
+	i := len(digits) - 1
+	for ; port >= 10; i-- {
+		digits[i] = '0' + byte(port%10)
+		port /= 10
+	}
+	digits[i] = '0' + byte(port)
+	return append(b, digits[i:]...)
+}
+
+// AppendProxyV2 appends a header of version 2 with the PROXY command. Without both
+// addresses its family is UNSPEC. TLVs are appended to the result by [AppendTLV],
+// each of which keeps the header's length true; at is where the header begins.
+func AppendProxyV2(b []byte, src, dst netip.AddrPort) (out []byte, at int) {
+	at = len(b)
+	b = append(b, proxyV2Start...)
+	b = append(b, proxyVersion2<<4|commandProxy, familyUnspec, 0, 0)
+	if !src.IsValid() || !dst.IsValid() {
+		return b, at
+	}
+	s, d, is4 := sameFamily(src.Addr(), dst.Addr())
+	if is4 {
+		s4, d4 := s.As4(), d.As4()
+		b[at+13] = familyInet<<4 | transportStream
+		b = append(append(b, s4[:]...), d4[:]...)
+	} else {
+		s16, d16 := s.As16(), d.As16()
+		b[at+13] = familyInet6<<4 | transportStream
+		b = append(append(b, s16[:]...), d16[:]...)
+	}
+	b = binary.BigEndian.AppendUint16(b, src.Port())
+	b = binary.BigEndian.AppendUint16(b, dst.Port())
+	return setProxyLength(b, at), at
+}
+
+// AppendTLV appends a TLV to the header of version 2 that begins at b[at] and ends
+// with b. One that would make the header longer than most bytes is left out.
+func AppendTLV(b []byte, at int, kind byte, value []byte, most int) []byte {
+	if len(b)-at+3+len(value) > most {
+		return b
+	}
+	b = append(b, kind)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(value)))
+	return setProxyLength(append(b, value...), at)
+}
+
+func setProxyLength(b []byte, at int) []byte {
+	binary.BigEndian.PutUint16(b[at+14:], uint16(len(b)-at-proxyV2Fixed))
+	return b
+}
+
+// sameFamily gives both addresses the same family: IPv4 where both are, else IPv6.
+// Zones are dropped, they mean nothing to another machine.
+func sameFamily(s, d netip.Addr) (src, dst netip.Addr, is4 bool) {
+	s, d = s.Unmap().WithZone(""), d.Unmap().WithZone("")
+	if s.Is4() && d.Is4() {
+		return s, d, true
+	}
+	return netip.AddrFrom16(s.As16()), netip.AddrFrom16(d.As16()), false
+}
