@@ -24,8 +24,8 @@ const maxScramRounds = 600_000
 type scram struct {
 	user, password, nonce string
 
-	signature       []byte // what the server must prove itself with
-	verified        bool
+	signature []byte // what the server must prove itself with
+	verified  bool
 }
 
 func newScram(password string) *scram { return &scram{password: password, nonce: rand.Text()} }
