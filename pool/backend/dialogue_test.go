@@ -310,6 +310,22 @@ func TestMySQLLogin(t *testing.T) {
 	cutShort(t, h, answer[:len(answer)-9]) // the end of the rows is not waited for
 }
 
+// Over TLS or a unix socket the password itself may be sent.
+func TestMySQLPrivate(t *testing.T) {
+	h := conf.Health{Type: checkMySQL, User: "weir", Password: conf.NewSecret("pencil")}
+	f := func(plugin, demand, want string) {
+		t.Helper()
+		c := &deafConn{r: strings.NewReader(myPacket(0, myGreet(plugin, myFlags)) + myPacket(2, demand) +
+			myPacket(4, "\x00\x00\x00\x02\x00") + myResult("1"))}
+		found, err := (&myDialogue{dialogue: newDialogue(c, true), h: &h}).talk(nil, tlsOff)
+		if err != nil || found.role != RoleReplica || !strings.Contains(c.sent.String(), want) {
+			t.Errorf("%s: %v, %v, sent %q", plugin, found, err, c.sent.String())
+		}
+	}
+	f(myCachingSHA2, "\x01\x04", myPacket(3, "pencil\x00"))
+	f(myNative, "\xfe"+myClearPassword+"\x00", myPacket(3, "pencil\x00"))
+}
+
 func TestRedisCheck(t *testing.T) {
 	h := conf.Health{Type: checkRedis}
 	f := func(answer, want string) { t.Helper(); hears(t, h, answer, want) }

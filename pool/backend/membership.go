@@ -83,6 +83,10 @@ func (g *Group) member(p place, s *conf.Server, before *Member) (m *Member, isNe
 	}
 	if before != nil {
 		m.entry = before.entry
+		if e.found.role == RoleUnknown {
+			// New check settings must not take a server out until their first result.
+			e.found = before.endpoint.found
+		}
 		m.drain, m.maintenance, m.override = before.drain, before.maintenance, before.override
 	}
 	m.configure(newEntry(s))

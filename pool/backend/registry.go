@@ -132,7 +132,6 @@ func (r *Registry) endpoint(p place, h *conf.Health) *Endpoint {
 		e = &Endpoint{
 			id: r.nextID(), key: key, server: p.server, sockaddr: p.sockaddr, health: *h, hurry: make(chan struct{}, 1),
 		}
-		r.inherit(e)
 		r.endpoints[key] = e
 		r.startChecks(e)
 	}

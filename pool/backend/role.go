@@ -118,15 +118,3 @@ func (e *Endpoint) hurryUp() {
 	default:
 	}
 }
-
-// inherit takes over the role that another endpoint with the same address has, so
-// that new check settings do not take a server out until their first result.
-// r.mu is held.
-func (r *Registry) inherit(e *Endpoint) {
-	for key, other := range r.endpoints {
-		if other.found.role != RoleUnknown && key.network == e.key.network && key.address == e.key.address {
-			e.found = other.found
-			return
-		}
-	}
-}

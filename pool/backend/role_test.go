@@ -19,9 +19,9 @@ func withRole(p conf.Pool, role string, maxLag time.Duration) conf.Pool {
 func (s *sim) says(found ...finding) {
 	s.fakeProber.mu.Lock()
 	defer s.fakeProber.mu.Unlock()
-	s.fakeProber.found = map[string]finding{}
+	s.found = map[string]finding{}
 	for i, f := range found {
-		s.fakeProber.found["10.0.0."+string(rune('1'+i))+":1"] = f
+		s.found["10.0.0."+string(rune('1'+i))+":1"] = f
 	}
 }
 

@@ -106,7 +106,7 @@ func login(user, password string) string {
 // dbDir makes a directory that this user, if we are root, can keep a database in.
 func dbDir(t testing.TB, users ...string) (dir string, attr *syscall.SysProcAttr) {
 	t.Helper()
-	dir, err := os.MkdirTemp(shared.dir, "db-")
+	dir, err := os.MkdirTemp(shared.dir, "db-") //nolint:usetesting // t.TempDir is below a directory of our user alone
 	if err != nil {
 		t.Fatal(err)
 	}
