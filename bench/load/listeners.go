@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,15 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// Listening finds the processes on this machine that listen on an address, as Run
+// does for the target of a plan.
+func Listening(addr netip.AddrPort) []int {
+	if addr.Addr().Unmap().Is4() {
+		return listeners(&unix.SockaddrInet4{Addr: addr.Addr().Unmap().As4(), Port: int(addr.Port())})
+	}
+	return listeners(&unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port())})
+}
 
 // listeners finds the processes on this machine that listen on the port of sa,
 // this one left out. It finds none where the target runs elsewhere, or where we may

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"weir/bench"
 	"weir/bench/load"
 	"weir/bench/origin"
+	"weir/bench/verdict"
 )
 
 type benchCmd struct {
@@ -24,6 +26,8 @@ type benchCmd struct {
 
 	Compare   benchCompareCmd   `cmd:"" help:"Compare proxies at the same jobs, in turn."`
 	Calibrate benchCalibrateCmd `cmd:"" help:"Compare the generator with wrk, h2load and iperf3 at the same jobs."`
+	Knee      benchKneeCmd      `cmd:"" help:"Find the highest rate that meets an objective."`
+	Torture   benchTortureCmd   `cmd:"" help:"Misbehave in every way, and watch that nothing wrong comes of it."`
 }
 
 func (benchCmd) Help() string {
@@ -73,6 +77,8 @@ type benchRunCmd struct {
 
 	Process []int `placeholder:"PID" help:"Processes whose CPU is measured. Default: who listens there, if it is here."`
 	JSON    bool  `name:"json" help:"Print the result as JSON."`
+
+	WeirAdmin string `placeholder:"URL" help:"Admin side of the Weir in between, to say what bounds the run."`
 }
 
 // benchTarget is what to talk to: one of them.
@@ -113,22 +119,39 @@ func (c *benchRunCmd) Run(o *output) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	judge := func(*load.Result) (*verdict.Verdict, error) { return nil, nil }
+	if c.WeirAdmin != "" {
+		judge = watchRun(ctx, c.WeirAdmin, &plan)
+	}
 	result, err := load.Run(ctx, plan)
-	if err != nil {
+	said, e := judge(result)
+	if err = errors.Join(err, e); err != nil {
 		return err
 	}
-	if c.JSON {
-		err = printJSON(o.stdout, result)
-	} else if err = result.WriteTable(o.stdout); err != nil {
-		err = fmt.Errorf("cannot print: %w", err)
-	}
-	if err != nil {
+	if err := c.print(o.stdout, result, said); err != nil {
 		return err
 	}
 	if !result.Valid {
 		return errors.New("the run is not valid: " + strings.Join(result.Invalid, "; "))
 	}
 	return nil
+}
+
+// print writes the result, and the verdict where there is one.
+func (c *benchRunCmd) print(out io.Writer, r *load.Result, v *verdict.Verdict) error {
+	if c.JSON {
+		return printJSON(out, struct {
+			*load.Result
+			Verdict *verdict.Verdict `json:"verdict,omitempty"`
+		}{r, v})
+	}
+	if err := r.WriteTable(out); err != nil {
+		return fmt.Errorf("cannot print: %w", err)
+	}
+	if v == nil {
+		return nil
+	}
+	return printText(out, fmt.Sprintf("%-16s%s\n", "verdict", v.Line))
 }
 
 func (c *benchRunCmd) plan() (load.Plan, error) {

@@ -1,0 +1,143 @@
+package verdict
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clockTick is the unit of times in /proc, the same on all of Linux's platforms.
+const clockTick = 10 * time.Millisecond
+
+// cpuTimes is what processes have used so far, by process and thread.
+type cpuTimes map[int]processTimes
+
+type processTimes struct {
+	all     time.Duration
+	threads map[string]time.Duration
+}
+
+// readTimes leaves out what is gone.
+func readTimes(pids []int) cpuTimes {
+	times := cpuTimes{}
+	for _, pid := range pids {
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		all, ok := readStat(filepath.Join(dir, "stat"))
+		if !ok {
+			continue
+		}
+		p := processTimes{all, map[string]time.Duration{}}
+		tasks, _ := os.ReadDir(filepath.Join(dir, "task")) // without them the busiest is not known
+		for _, t := range tasks {
+			if d, ok := readStat(filepath.Join(dir, "task", t.Name(), "stat")); ok {
+				p.threads[t.Name()] = d
+			}
+		}
+		times[pid] = p
+	}
+	return times
+}
+
+// readStat takes utime and stime out of a stat file of proc(5).
+func readStat(path string) (time.Duration, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	// The name in parentheses may hold anything; what follows does not.
+	f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(f) < 13 {
+		return 0, false
+	}
+	user, err1 := strconv.ParseInt(f[11], 10, 64)
+	system, err2 := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * clockTick, err1 == nil && err2 == nil
+}
+
+// since is what processes used between two readings.
+func (after cpuTimes) since(before cpuTimes, wall time.Duration) Process {
+	var p Process
+	if wall <= 0 {
+		return p
+	}
+	for pid, a := range after {
+		b, ok := before[pid]
+		if !ok {
+			continue // started meanwhile: its time before is unknown
+		}
+		p.Known = true
+		p.CPUs += (a.all - b.all).Seconds() / wall.Seconds()
+		p.Room = max(p.Room, float64(affinity(pid)))
+		for tid, d := range a.threads {
+			p.Busiest = max(p.Busiest, (d-b.threads[tid]).Seconds()/wall.Seconds())
+		}
+	}
+	return p
+}
+
+// affinity is how many CPUs a process may use.
+func affinity(pid int) int {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(pid, &set); err != nil {
+		return 1
+	}
+	return set.Count()
+}
+
+// machine reads from /proc/stat what all CPUs together were busy, and from
+// /proc/net/snmp the TCP segments sent, and sent again.
+type machine struct {
+	busy            time.Duration
+	sent, sentAgain float64
+}
+
+func readMachine() machine {
+	stat, _ := os.ReadFile("/proc/stat") // nothing is known without
+	snmp, _ := os.ReadFile("/proc/net/snmp")
+	m := machine{busy: busyTime(stat)}
+	m.sent, m.sentAgain = segments(snmp)
+	return m
+}
+
+// busyTime takes the first line of /proc/stat: all but idle and iowait.
+func busyTime(stat []byte) (busy time.Duration) {
+	line, _, _ := strings.Cut(string(stat), "\n")
+	for i, f := range strings.Fields(line) {
+		const idle, iowait, guest = 4, 5, 9 // guest time is counted as user time already
+		if n, err := strconv.ParseInt(f, 10, 64); err == nil && i != idle && i != iowait && i < guest {
+			busy += time.Duration(n) * clockTick
+		}
+	}
+	return busy
+}
+
+// segments takes OutSegs and RetransSegs out of the two Tcp lines, names and values.
+func segments(snmp []byte) (sent, again float64) {
+	var names []string
+	for line := range strings.Lines(string(snmp)) {
+		f := strings.Fields(line)
+		if len(f) == 0 || f[0] != "Tcp:" {
+			continue
+		}
+		if names == nil {
+			names = f
+			continue
+		}
+		for i := range min(len(f), len(names)) {
+			v, err := strconv.ParseFloat(f[i], 64)
+			switch {
+			case err != nil:
+			case names[i] == "OutSegs":
+				sent = v
+			case names[i] == "RetransSegs":
+				again = v
+			}
+		}
+	}
+	return sent, again
+}

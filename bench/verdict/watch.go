@@ -1,0 +1,227 @@
+package verdict
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Source is where the numbers come from.
+type Source struct {
+	Admin string // URL of Weir's admin side, as http://127.0.0.1:9901
+
+	// Find returns the processes on this machine that listen on an address. Nil, or
+	// none found: their CPU time is not known.
+	Find func(netip.AddrPort) []int
+}
+
+// Seen is what a Source says of a run: Facts without what only the client knows.
+type Seen struct {
+	Cores          int
+	Machine        float64
+	Proxy, Backend Process
+	InProxy        time.Duration
+	Stages         Stages
+	Retransmits    float64
+}
+
+// Watch looks at the source twice, from and to after now, and returns what happened
+// between. Wait makes it look the second time at the latest, returns what was seen,
+// or the first error, and is to be called once.
+func Watch(ctx context.Context, s Source, from, to time.Duration) (wait func() (Seen, error)) {
+	end := make(chan struct{})
+	type result struct {
+		seen Seen
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			if v := recover(); v != nil {
+				r.err = fmt.Errorf("BUG: %v", v)
+			}
+			done <- r
+		}()
+		r.seen, r.err = s.watch(ctx, end, from, to)
+	}()
+	return func() (Seen, error) {
+		close(end)
+		r := <-done
+		return r.seen, r.err
+	}
+}
+
+func (s *Source) watch(ctx context.Context, end <-chan struct{}, from, to time.Duration) (Seen, error) {
+	start := time.Now()
+	first, err := s.scrape(ctx) // says who there is, and that the source is of use
+	if err != nil {
+		return Seen{}, err
+	}
+	proxy, backends := s.processes(first)
+	look := func(at time.Duration) (sample, error) {
+		t := time.NewTimer(time.Until(start.Add(at)))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-end: // the run was shorter than it might have been
+		case <-ctx.Done():
+			return sample{}, fmt.Errorf("interrupted: %w", ctx.Err())
+		}
+		m, err := s.scrape(ctx)
+		return sample{time.Now(), m, readTimes(proxy), readTimes(backends), readMachine()}, err
+	}
+	before, err := look(from)
+	if err != nil {
+		return Seen{}, err
+	}
+	after, err := look(to)
+	if err != nil {
+		return Seen{}, err
+	}
+	return after.since(before), nil
+}
+
+// sample is one look.
+type sample struct {
+	at             time.Time
+	metrics        metrics
+	proxy, backend cpuTimes
+	machine        machine
+}
+
+func (after sample) since(before sample) Seen {
+	wall := after.at.Sub(before.at)
+	d := after.metrics.minus(before.metrics)
+	s := Seen{
+		Cores: runtime.NumCPU(), Proxy: after.proxy.since(before.proxy, wall),
+		Backend: after.backend.since(before.backend, wall),
+		InProxy: d.mean("weir_l7_request_seconds", "").Mean,
+	}
+	if wall > 0 {
+		s.Machine = (after.machine.busy - before.machine.busy).Seconds() / wall.Seconds()
+	}
+	if sent := after.machine.sent - before.machine.sent; sent > 0 {
+		s.Retransmits = (after.machine.sentAgain - before.machine.sentAgain) / sent
+	}
+	layer := `layer="l7"`
+	if d.mean("weir_stage_seconds", layer).Count == 0 {
+		layer = `layer="l4"`
+	}
+	stage := func(name string) Stage { return d.mean("weir_stage_seconds", layer+`,stage="`+name+`"`) }
+	s.Stages = Stages{Connect: stage("connect"), FirstByte: stage("first_byte"), Deliver: stage("deliver")}
+	return s
+}
+
+// processes finds Weir and its backends.
+func (s *Source) processes(m metrics) (proxy, backends []int) {
+	if s.Find == nil {
+		return nil, nil
+	}
+	find := func(addr string) []int {
+		a, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			return nil // a name or a path, and so on another machine, or not known
+		}
+		return s.Find(a)
+	}
+	seen := map[int]bool{}
+	for _, pid := range find(strings.TrimSuffix(strings.TrimPrefix(s.Admin, "http://"), "/")) {
+		proxy, seen[pid] = append(proxy, pid), true
+	}
+	for series := range m {
+		labels, ok := strings.CutPrefix(series, "weir_backend_up{")
+		if !ok {
+			continue
+		}
+		_, addr, _ := strings.Cut(labels, `backend="`)
+		addr, _, _ = strings.Cut(addr, `"`)
+		for _, pid := range find(addr) {
+			if !seen[pid] {
+				backends, seen[pid] = append(backends, pid), true
+			}
+		}
+	}
+	return proxy, backends
+}
+
+// metrics are samples by their series, labels included.
+type metrics map[string]float64
+
+// maxMetrics is how long a page of metrics may be.
+const maxMetrics = 64 << 20
+
+func (s *Source) scrape(ctx context.Context) (metrics, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(s.Admin, "/")+"/metrics", nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the metrics: %w", err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the metrics: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("cannot read the metrics of %s: status %d", s.Admin, resp.StatusCode)
+	}
+	return parseMetrics(io.LimitReader(resp.Body, maxMetrics))
+}
+
+func parseMetrics(r io.Reader) (metrics, error) {
+	m := metrics{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := lines.Text()
+		at := strings.LastIndexByte(line, ' ')
+		if at < 0 || line[0] == '#' {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[at+1:], 64)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the sample %q: %w", line, err)
+		}
+		m[line[:at]] = v
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read the metrics: %w", err)
+	}
+	return m, nil
+}
+
+// minus is what was added since o.
+func (m metrics) minus(o metrics) metrics {
+	d := make(metrics, len(m))
+	for series, v := range m {
+		d[series] = v - o[series]
+	}
+	return d
+}
+
+// mean is that of a histogram, over the label sets that begin with labels.
+func (m metrics) mean(name, labels string) Stage {
+	var s Stage
+	sum := 0.0
+	for series, v := range m {
+		switch {
+		case strings.HasPrefix(series, name+"_sum{"+labels):
+			sum += v
+		case strings.HasPrefix(series, name+"_count{"+labels):
+			s.Count += v
+		}
+	}
+	if s.Count > 0 {
+		s.Mean = time.Duration(math.Round(sum / s.Count * float64(time.Second)))
+	}
+	return s
+}
