@@ -18,7 +18,7 @@ import (
 // while others wait is answered after them (Lindley's recursion).
 func queue(rng *rand.Rand, service time.Duration, random bool) func(context.Context, float64) (Outcome, error) {
 	return func(_ context.Context, rate float64) (Outcome, error) {
-		const n = 200_000
+		const n = 100_000
 		s, gap := service.Seconds(), 1/rate
 		all := make([]float64, n)
 		at, free, sum := 0.0, 0.0, 0.0
