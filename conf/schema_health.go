@@ -13,8 +13,8 @@ func healthTable() table[Health] {
 		doc: "Active health checks at an interval, on a connection of their own. Without this table there are none.\n" +
 			"\n" +
 			"A check of type `postgres` or `mysql` without a `user` only sees that the server answers the protocol,\n" +
-			"and leaves a line about a refused login in the server's log. Do not check a MySQL server with `tcp`: it\n" +
-			"counts connections without a login and, after `max_connect_errors` of them, refuses all from here.\n" +
+			"and leaves a line about a refused login in the server's log. Do not check a MySQL server with `tcp`:\n" +
+			"it counts connections without a login and, after `max_connect_errors` of them, refuses all from here.\n" +
 			"With one it logs in and learns the server's role. `role` and `max_lag` are the pool's wish and not\n" +
 			"part of the check: two pools with the same servers, one for the primary and one for the replicas,\n" +
 			"share their checks. A server that does not fit the wish is not down; this pool just does not use it,\n" +
