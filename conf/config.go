@@ -141,8 +141,9 @@ type KeepAlive struct {
 type L4 struct {
 	Name              string
 	Listen            []Addr
-	Protocol          string // auto, tls, postgres
-	Pool              string // where there is no route, or none matches; "" closes
+	Protocol          string   // auto, tls, postgres
+	ProxyProtocol     []string // CIDR; peers that must begin with a PROXY header
+	Pool              string   // where there is no route, or none matches; "" closes
 	Routes            []L4Route
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int
@@ -164,9 +165,10 @@ type L4Route struct {
 // L7 is one [[l7]]: HTTP.
 type L7 struct {
 	Name              string
-	Listen            []Addr // may be empty: hand-over only
-	TLS               *TLS   // nil: plain
-	Redirect          []Addr // redirect of [l7.tls]
+	Listen            []Addr   // may be empty: hand-over only
+	ProxyProtocol     []string // CIDR; peers that must begin with a PROXY header
+	TLS               *TLS     // nil: plain
+	Redirect          []Addr   // redirect of [l7.tls]
 	Routes            []L7Route
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int

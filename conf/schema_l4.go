@@ -21,6 +21,7 @@ servers = ["10.0.0.1:5432"]
 name = "postgres"
 listen = ["0.0.0.0:5432", "[::]:5432"]
 protocol = "auto"
+proxy_protocol = ["10.0.0.0/8"]
 pool = "db"
 max_conns = 5000
 max_conns_per_source = 100
@@ -57,6 +58,14 @@ func l4Keys() []key[L4] {
 			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres")),
 			doc: "What clients speak. `auto`: TLS if the first byte says so, else anything. `tls`: only TLS. " +
 				"`postgres`: PostgreSQL, whose TLS starts after a request for it.",
+		},
+		{
+			name: "proxy_protocol", none: "no header is read",
+			value: many(func(l *L4) *[]string { return &l.ProxyProtocol }, network()),
+			doc: "Load balancers in front of Weir. A connection from these networks must begin with a header of " +
+				"the PROXY protocol, version 1 or 2, within 5s, and the client it names is the client in logs, " +
+				"balancing and limits; without one it is closed. From anyone else no header is believed: on " +
+				"a listener with this key a connection that begins with one is closed.",
 		},
 		{
 			name: "pool", none: "such connections are closed",

@@ -17,6 +17,7 @@ servers = ["10.0.0.1:8080"]
 [[l7]]
 name = "web"
 listen = ["0.0.0.0:443"]
+proxy_protocol = ["10.0.0.2", "10.0.0.3"]
 max_conns = 100_000
 max_conns_per_source = 200
 header_timeout = "5s"
@@ -55,6 +56,14 @@ func l7Keys() []key[L7] {
 			name: "listen", none: "only connections that an `[[l4]]` hands over",
 			value: some(func(l *L7) *[]Addr { return &l.Listen }, listenAddr()),
 			doc:   "Where to listen. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` is IPv6 only.",
+		},
+		{
+			name: "proxy_protocol", none: "no header is read",
+			value: many(func(l *L7) *[]string { return &l.ProxyProtocol }, network()),
+			doc: "Load balancers in front of Weir that send the PROXY protocol. As in `[[l4]]`: from these networks " +
+				"a header is required, and the client it names is the client everywhere, X-Forwarded-For included; " +
+				"from anyone else a header is an error of the protocol. Connections that an `[[l4]]` hands over " +
+				"were read there.",
 		},
 		{
 			name: "tls", none: "plain HTTP",

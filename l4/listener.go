@@ -20,6 +20,9 @@ type Listener struct {
 	L7                string
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int
+	// ProxyProtocol are the networks, in CIDR notation, whose peers must begin with
+	// a header of the PROXY protocol. Where L7 is empty, those of Conf count.
+	ProxyProtocol []string
 
 	Conf   *conf.L4                         // where L7 is empty
 	Groups func(pool string) *backend.Group // finds the groups Conf names
@@ -30,6 +33,13 @@ func (l *Listener) limits() limit.Limits {
 		return limit.Limits{Max: l.Conf.MaxConns, MaxPerSource: l.Conf.MaxConnsPerSource}
 	}
 	return limit.Limits{Max: l.MaxConns, MaxPerSource: l.MaxConnsPerSource}
+}
+
+func (l *Listener) proxyProtocol() []string {
+	if l.Conf != nil {
+		return l.Conf.ProxyProtocol
+	}
+	return l.ProxyProtocol
 }
 
 // listener is what stays of a Listener over reloads: its counters.

@@ -16,6 +16,10 @@ const (
 	reasonMalformed                       // the first bytes broke the rules
 	reasonTooLarge                        // the first bytes were longer than allowed
 	reasonNotTLS                          // no TLS where it is required
+	reasonProxyTimeout                    // no whole PROXY header in time from where one is required
+	reasonProxyMalformed                  // no PROXY header, or a bad one, from where one is required
+	reasonProxyRefused                    // a PROXY header from where none is accepted
+	reasonOverLimit                       // the client that a PROXY header named is over a limit
 	reasonNoRoute                         // no route and no default pool
 	reasonNoServer                        // no usable backend
 	reasonConnectFailed                   // every backend that was tried failed
@@ -52,6 +56,10 @@ var reasons = [numReasons]struct {
 	reasonMalformed:         {"malformed", sideClient, false},
 	reasonTooLarge:          {"too_large", sideClient, false},
 	reasonNotTLS:            {"not_tls", sideClient, false},
+	reasonProxyTimeout:      {"proxy_timeout", sideClient, false},
+	reasonProxyMalformed:    {"proxy_malformed", sideClient, false},
+	reasonProxyRefused:      {"proxy_refused", sideClient, true},
+	reasonOverLimit:         {"over_limit", sideClient, true},
 	reasonNoRoute:           {"no_route", sideClient, false},
 	reasonNoServer:          {"no_server", sideUpstream, true},
 	reasonConnectFailed:     {"connect_failed", sideUpstream, true},

@@ -51,6 +51,9 @@ func (s *session) relayOne(d *direction) {
 		if !d.src.readable {
 			return
 		}
+		if s.guarded && d == &s.up && !s.guardRelay() {
+			return
+		}
 		if !s.fill(d) {
 			return
 		}

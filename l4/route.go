@@ -3,6 +3,7 @@ package l4
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 
 	"weir/conf"
 	"weir/pool/backend"
@@ -18,6 +19,7 @@ type routing struct {
 	exact    map[string]named
 	wildcard map[string]*destination // by suffix, "*" removed: ".example.com"
 	sniffs   bool                    // the first bytes decide
+	balancer []netip.Prefix          // peers that begin with a PROXY header
 }
 
 // destination is where a connection goes: to a group, or to an L7 listener.
@@ -39,7 +41,15 @@ type named struct {
 // checked configuration has none; they are errors all the same.
 func newRouting(l *Listener, ln *listener) (*routing, error) {
 	r := &routing{listener: ln, conf: l.Conf, l7: l.L7}
+	for _, cidr := range l.proxyProtocol() {
+		p, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use proxy_protocol network %q of listener %q: %w", cidr, l.Name, err)
+		}
+		r.balancer = append(r.balancer, p)
+	}
 	if l.L7 != "" {
+		r.fallback = &destination{l7: l.L7}
 		return r, nil
 	}
 	if l.Conf == nil {

@@ -13,6 +13,7 @@ import (
 
 // state is where a session stands.
 //
+//	accepted ───> identifying (a PROXY header comes first), then as accepted
 //	accepted ─┬─> sniffing ──┬─> connecting ─┬─> negotiating ─┐
 //	          │              │     ^    │     │                │
 //	          │              │     └────┘     ├────────────────┴─> relaying ──> halfClosed
@@ -26,6 +27,7 @@ type state uint8
 
 const (
 	stateAccepted state = iota
+	stateIdentifying
 	stateSniffing
 	stateConnecting
 	stateNegotiating
@@ -59,9 +61,11 @@ type session struct {
 	peer       netip.AddrPort
 	acceptedAt time.Time
 	sni        string
-	backend    string // the member that was tried last
-	failed     bool   // a backend was tried in vain
-	timed      bool   // stages of this session are sampled
+	proxied    *proxied // what else a PROXY header said; nil: nothing
+	guarded    bool     // the first bytes must not be a PROXY header
+	backend    string   // the member that was tried last
+	failed     bool     // a backend was tried in vain
+	timed      bool     // stages of this session are sampled
 	stages     accesslog.Stages
 
 	prev, next *session // its shard's list; next also in its free list
@@ -126,7 +130,7 @@ func (d *direction) release() {
 }
 
 // begin starts a session for an accepted connection.
-func (s *session) begin(fd int, unixSocket bool) {
+func (s *session) begin(fd int, unixSocket, balancer bool) {
 	s.client = socket{fd: fd, tcp: !unixSocket, writable: true}
 	s.server = socket{fd: -1}
 	s.up = direction{src: &s.client, dst: &s.server}
@@ -138,6 +142,16 @@ func (s *session) begin(fd int, unixSocket bool) {
 		s.close(reasonInternal)
 		return
 	}
+	if balancer {
+		s.state = stateIdentifying
+		s.arm(proxyTimeout)
+		return
+	}
+	s.proceed()
+}
+
+// proceed goes on with a client whose address is known.
+func (s *session) proceed() {
 	if !s.routing.sniffs {
 		s.route(s.routing.fallback)
 		return
@@ -149,6 +163,7 @@ func (s *session) begin(fd int, unixSocket bool) {
 		wait = min(wait, c.ServerFirstWait)
 	}
 	s.arm(wait)
+	s.sniff()
 }
 
 // Ready implements [loop.Handler].
@@ -165,6 +180,8 @@ func (s *session) Ready(fd int, ev loop.Events) {
 		} else if ev.Failed() && loop.SocketError(fd) != nil {
 			s.close(reasonClientReset)
 		}
+	case stateIdentifying:
+		s.identify()
 	case stateSniffing:
 		s.sniff()
 	case stateNegotiating:
@@ -180,6 +197,8 @@ func (s *session) Ready(fd int, ev loop.Events) {
 // Expire implements [loop.Expirer].
 func (s *session) Expire(*loop.Timer) {
 	switch s.state {
+	case stateIdentifying:
+		s.close(reasonProxyTimeout)
 	case stateSniffing:
 		s.sniffExpired()
 	case stateConnecting:

@@ -41,12 +41,16 @@ func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 	r := b.routing.Load()
 	n := &r.listener.perLoop[sh.index]
 	n.accepted.Add(1)
-	ticket, refused := r.listener.limit.Acquire(peer.Addr())
+	source, balancer := peer.Addr(), r.isBalancer(peer.Addr())
+	if balancer {
+		source = netip.Addr{} // it stands for many clients; their addresses count
+	}
+	ticket, refused := r.listener.limit.Acquire(source)
 	if refused != limit.Admitted {
 		loop.Reset(fd) // no FIN: nothing of a flood is to stay in the kernel
 		return
 	}
-	if r.l7 != "" {
+	if r.l7 != "" && !balancer {
 		n.handedOver.Add(1)
 		sh.give(r.l7, loop.Handover{
 			FD: fd, Local: b.localAddr(fd), Remote: peer, Accepted: time.Now(),
@@ -60,7 +64,8 @@ func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 	s.peer, s.ticket = peer, ticket
 	s.accepted, s.acceptedAt = sh.loop.Now(), time.Now()
 	s.timed = sh.sampler.Take()
-	s.begin(fd, b.path != "")
+	s.guarded = len(r.balancer) > 0 && !balancer
+	s.begin(fd, b.path != "", balancer)
 }
 
 // give calls the hand-over function. Should it panic, the connection is closed

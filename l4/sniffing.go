@@ -57,6 +57,9 @@ func (s *session) sniffSpace() []byte {
 
 // judge looks at what has arrived and routes, waits for more, or closes.
 func (s *session) judge() {
+	if s.guarded && !s.guard(s.up.buf.B[s.up.off:s.up.end]) {
+		return
+	}
 	if s.routing.conf.Protocol == "postgres" && !s.prologue.hello {
 		s.judgePostgres()
 		return
@@ -116,6 +119,9 @@ func (s *session) handOver(to *destination) {
 	h := loop.Handover{
 		FD: s.client.fd, Local: loop.LocalAddr(s.client.fd), Remote: s.peer,
 		Accepted: s.acceptedAt, Ticket: s.ticket, SNI: s.sni, Listener: s.routing.listener.name,
+	}
+	if s.proxied != nil {
+		h.Destination, h.TLVs = s.proxied.destination, s.proxied.tlvs
 	}
 	if up := &s.up; up.buf != nil {
 		h.Data = bytes.Clone(up.buf.B[up.off:up.end])

@@ -20,5 +20,11 @@ type Handover struct {
 	Accepted time.Time
 	Ticket   limit.Ticket
 	SNI      string // the name that chose the route, "" where none was read
+
+	// What a header of the PROXY protocol said beside Remote: where the client
+	// connected to, and TLVs. Zero where there was none.
+	Destination netip.AddrPort
+	TLVs        []byte
+
 	Listener string // the listener that accepted the connection
 }

@@ -24,6 +24,17 @@ func accept(fd int) (int, netip.AddrPort, unix.Errno) {
 	return int(n), addrPort(&sa), 0
 }
 
+// Peek copies what fd has to read into p and leaves it there. Unlike package unix it
+// allocates nothing.
+func Peek(fd int, p []byte) (int, unix.Errno) {
+	if len(p) == 0 {
+		return 0, 0
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])),
+		uintptr(len(p)), unix.MSG_PEEK, 0, 0)
+	return int(n), errno
+}
+
 // LocalAddr is the address of our end of fd, zero for a unix socket.
 func LocalAddr(fd int) netip.AddrPort {
 	var sa unix.RawSockaddrAny

@@ -126,14 +126,14 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 		if len(c.Listen) > 0 {
 			all = append(all, l4.Listener{
 				Name: c.Name, Addrs: c.Listen, L7: c.Name,
-				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource, ProxyProtocol: c.ProxyProtocol,
 			})
 		}
 		if len(c.Redirect) > 0 {
 			name := l7.RedirectName(c.Name)
 			all = append(all, l4.Listener{
 				Name: name, Addrs: c.Redirect, L7: name,
-				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource, ProxyProtocol: c.ProxyProtocol,
 			})
 		}
 	}
