@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 GO       ?= go
 FUZZTIME ?= 20s
+# What bench-compare writes and bench-report reads.
+RESULTS  ?= bin/bench.json
 # Tools are pinned here and built on use, so that go.mod holds only what Weir itself needs.
 LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -17,7 +19,7 @@ PAGES := config metrics cli
 # Set where a program that some tests need is missing and cannot be installed (see .ci/deps).
 SKIP  = $$(bash .ci/deps --skip)
 
-.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture cover vuln clean help
+.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture bench-compare bench-report bench-gate cover vuln clean help
 
 build: ## build bin/weir
 	$(GO) build -trimpath -o bin/weir ./cmd/weir
@@ -45,10 +47,11 @@ lint: ## run the linters
 	$(LINT) run
 
 unit:
-	$(GO) test $(UNIT)
+	@skip=$(SKIP); $(GO) test $${skip:+-skip "$$skip"} $(UNIT)
 
 race: ## run the tests under the race detector, in random order
-	@if command -v gcc >/dev/null; then CGO_ENABLED=1 $(GO) test -race -shuffle=on $(UNIT); \
+	@if command -v gcc >/dev/null; then skip=$(SKIP); \
+		CGO_ENABLED=1 $(GO) test -race -shuffle=on $${skip:+-skip "$$skip"} $(UNIT); \
 	else echo 'race: left out, there is no C compiler'; fi
 
 e2e: ## run the built binary against real servers
@@ -71,6 +74,16 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: ## run the micro-benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=name,name ROUNDS=n, all and 3 without
+	./bin/weir bench compare --build-caddy $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		--commit "$$(git describe --always --dirty)" --output $(RESULTS)
+
+bench-report: ## write docs/benchmarks.md and .html from what bench-compare has measured
+	$(GO) run ./cmd/bench-report $(RESULTS)
+
+bench-gate: ## fail if a micro-benchmark allocates more, or is more than 5% slower than BASE
+	$(GO) run ./bench/gate $(if $(BASE),-base $(BASE))
+
 docs: build ## write the generated pages of docs/
 	@for page in $(PAGES); do ./bin/weir docs $$page >docs/$$page.md || exit 1; done
 
@@ -89,4 +102,4 @@ clean: ## remove what make built
 	rm -rf bin coverage.out
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
