@@ -19,9 +19,13 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	if e.nofile, err = limit.RaiseNoFile(); err != nil {
 		return err
 	}
+	e.procs = runtime.GOMAXPROCS(0)
 	if e.loops = cfg.Process.Loops; e.loops == 0 {
-		e.loops = runtime.GOMAXPROCS(0)
+		e.loops = e.procs
 	}
+	// A loop that waits in the kernel keeps its P until the runtime takes it away,
+	// up to 10 ms later: docs/decisions/0005.
+	runtime.GOMAXPROCS(e.procs + e.loops)
 	e.metrics = metric.New()
 	e.out.show(e.metrics)
 	build := ReadBuild()
@@ -55,6 +59,9 @@ func (e *Engine) dismantle(ctx context.Context) {
 	e.tasks.Wait()
 	if e.l4 != nil {
 		e.l4.Close()
+	}
+	if e.procs > 0 {
+		runtime.GOMAXPROCS(e.procs)
 	}
 	if e.l7 != nil {
 		e.l7.Close()

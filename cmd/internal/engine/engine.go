@@ -58,6 +58,7 @@ type Engine struct {
 	notify notifier
 	nofile int // how many descriptors the process may have
 	loops  int
+	procs  int // GOMAXPROCS as it was before the loops were added
 
 	metrics  *metric.Registry
 	access   *accesslog.Log
