@@ -75,6 +75,7 @@ type Pool struct {
 	Servers        []Server
 	Balance        string // round_robin, least_conn, p2c, random, source_hash
 	ConnectTimeout time.Duration
+	ProxyProtocol  string        // off, v1, v2
 	SlowStart      time.Duration // 0: full weight at once
 	Health         Health
 	Ejection       Ejection

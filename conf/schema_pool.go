@@ -12,6 +12,7 @@ func poolTable() table[Pool] {
 servers = ["10.0.0.1:8080", { addr = "10.0.0.2:8080", weight = 2, max_conns = 500 }]
 balance = "least_conn"
 connect_timeout = "1s"
+proxy_protocol = "v2"
 slow_start = "30s"
 
 [pool.app.health]
@@ -43,6 +44,14 @@ max_idle = 256
 				value: one(func(p *Pool) *time.Duration { return &p.ConnectTimeout },
 					duration(shortest, 5*time.Minute)),
 				doc: "How long one server may take to accept a connection before the next is tried.",
+			},
+			{
+				name: "proxy_protocol", def: `"off"`,
+				value: one(func(p *Pool) *string { return &p.ProxyProtocol }, choice("off", "v1", "v2")),
+				doc: "Begins each connection to a server with a header of the PROXY protocol, which tells it the " +
+					"client's address; `v2` also the TLS server name, ALPN and an id. The servers must expect it. " +
+					"HTTP requests then get a connection each, as one must not speak for two clients. Checks send " +
+					"a header that names no client, except to a port of their own.",
 			},
 			{
 				name: "slow_start", def: `"0s"`,

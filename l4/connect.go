@@ -142,6 +142,9 @@ func (s *session) connected() {
 	s.member.Report(backend.Connected)
 	s.server.writable = true
 	s.timeConnect()
+	if !s.announce() {
+		return
+	}
 	if s.prologue.wantTLS {
 		s.beginNegotiate()
 		return

@@ -19,10 +19,15 @@ import (
 // hello is a ClientHello for name, as crypto/tls writes it.
 func hello(t testing.TB, name string) []byte {
 	t.Helper()
+	return helloWith(t, &tls.Config{ServerName: name, InsecureSkipVerify: name == ""})
+}
+
+func helloWith(t testing.TB, config *tls.Config) []byte {
+	t.Helper()
 	client, server := net.Pipe()
 	defer server.Close()
 	go func() {
-		c := tls.Client(client, &tls.Config{ServerName: name, InsecureSkipVerify: name == ""})
+		c := tls.Client(client, config)
 		c.HandshakeContext(context.Background()) // fails: no one answers
 		client.Close()
 	}()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,9 +24,14 @@ type conn struct {
 	nc       *loop.Conn
 	name     string // of the listener
 	accepted time.Time
-	sni      string     // asked for in the TLS hello, lower case
-	tls      *tlsSource // nil: plain
-	h        *h1.Conn
+	sni      string // asked for in the TLS hello, lower case
+
+	// As a PROXY header said; zero where there was none.
+	destination netip.AddrPort
+	tlvs        []byte
+
+	tls *tlsSource // nil: plain
+	h   *h1.Conn
 
 	// Read by the sweeper. Ticks of its clock; 0 is "not now".
 	idle    atomic.Uint32 // since when a request is waited for

@@ -72,7 +72,7 @@ func (x *exchange) giveBack() {
 // of the response. After an error nothing is left of the attempt.
 func (x *exchange) attempt(fresh bool) error {
 	began := x.clock()
-	up, reused, err := x.s.transport.Get(x.member, fresh)
+	up, reused, err := x.connect(fresh)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ func (s *Server) Serve(name string, h loop.Handover) {
 		return
 	}
 	c.nc, c.sni = nc, h.SNI
+	c.destination, c.tlvs = h.Destination, h.TLVs
 	if !s.add(c) {
 		_ = nc.Close() // closing is all there is to do with it
 		return

@@ -192,6 +192,23 @@ func TestAppendTLV(t *testing.T) {
 	}
 }
 
+func TestProxyClient(t *testing.T) {
+	f := func(c ProxyClient, want string) {
+		t.Helper()
+		var h ProxyHeader
+		b := c.AppendV2(nil)
+		if n, v := Proxy(b, ProxyMaxV2, &h); v != Done || n != len(b) || string(h.TLVs) != want {
+			t.Fatalf("got %v, %d of %d, %q, want %q", v, n, len(b), h.TLVs, want)
+		}
+	}
+	ours := ProxyClient{Authority: []byte("a.b"), ALPN: []byte("h2"), UniqueID: []byte("1")}
+	f(ProxyClient{}, "")
+	f(ours, "\x02\x00\x03a.b\x01\x00\x02h2\x05\x00\x011")
+	ours.TLVs = []byte("\x02\x00\x01x\x01\x00\x01x\x05\x00\x012\x04\x00\x00\xe0\x00\x01y\x03\x00\x04sums")
+	f(ours, "\x02\x00\x03a.b\x01\x00\x02h2\x05\x00\x012\xe0\x00\x01y")
+	f(ProxyClient{TLVs: ours.TLVs}, "\x02\x00\x01x\x01\x00\x01x\x05\x00\x012\xe0\x00\x01y")
+}
+
 func TestProxyAllocs(t *testing.T) {
 	inputs := [][]byte{
 		[]byte("PROXY TCP4 1.2.3.4 5.6.7.8 80 443\r\n"), []byte("PROXY TCP6 2001:db8::1:2:3 ::1 80 443\r\n"),

@@ -94,3 +94,48 @@ func sameFamily(s, d netip.Addr) (src, dst netip.Addr, is4 bool) {
 	}
 	return netip.AddrFrom16(s.As16()), netip.AddrFrom16(d.As16()), false
 }
+
+// ProxyClient is what a header says of the client it introduces.
+type ProxyClient struct {
+	Source, Destination netip.AddrPort
+	// TLVs are those that the client's connection came with, to be passed on.
+	TLVs []byte
+	// Authority and ALPN take the place of those in TLVs; UniqueID is for a
+	// connection that has none there. Empty ones are left out.
+	Authority, ALPN, UniqueID []byte
+}
+
+// AppendV1 appends the header in version 1, which has no TLVs.
+func (c *ProxyClient) AppendV1(b []byte) []byte { return AppendProxyV1(b, c.Source, c.Destination) }
+
+// AppendV2 appends the header in version 2, at most ProxyMaxV2 bytes. TLVs that do
+// not fit are left out, those passed on first; checksums and padding are not passed on.
+func (c *ProxyClient) AppendV2(b []byte) []byte {
+	b, at := AppendProxyV2(b, c.Source, c.Destination)
+	add := func(kind byte, value []byte) {
+		if len(value) > 0 {
+			b = AppendTLV(b, at, kind, value, ProxyMaxV2)
+		}
+	}
+	add(TLVAuthority, c.Authority)
+	add(TLVALPN, c.ALPN)
+	hasID := false
+	for rest := c.TLVs; ; {
+		kind, value, after, ok := NextTLV(rest)
+		if !ok {
+			break
+		}
+		rest = after
+		switch {
+		case kind == TLVCRC32C, kind == TLVNoop:
+		case kind == TLVAuthority && len(c.Authority) > 0, kind == TLVALPN && len(c.ALPN) > 0:
+		default:
+			hasID = hasID || kind == TLVUniqueID
+			b = AppendTLV(b, at, kind, value, ProxyMaxV2)
+		}
+	}
+	if !hasID {
+		add(TLVUniqueID, c.UniqueID)
+	}
+	return b
+}

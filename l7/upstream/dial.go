@@ -32,6 +32,13 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 		}
 		return fail(message.Upstream, err)
 	}
+	if len(tg.header) > 0 {
+		if _, err := nc.Write(tg.header); err != nil { // a fresh socket has room: it does not block
+			n.failures.Add(1)
+			_ = nc.Close() // the first error tells more
+			return fail(message.Upstream, err)
+		}
+	}
 	c := &Conn{t: t, nc: nc, idlePool: p, generation: generation}
 	c.raw, err = nc.(syscall.Conn).SyscallConn()
 	if err != nil {

@@ -157,14 +157,23 @@ func (t *Transport) closeDropped() {
 // Get blocks for at most the group's connect timeout. An error is an *Error of
 // StageDial: nothing was sent.
 func (t *Transport) Get(m *backend.Member, fresh bool) (c *Conn, reused bool, err error) {
-	e, g := m.Endpoint(), m.Group()
-	pc := g.Conf()
-	tg := target{
-		endpoint: e.ID(), name: m.Name(), group: g.Name(),
-		connectTimeout: pc.ConnectTimeout, maxIdle: pc.KeepAlive.MaxIdle, idleTimeout: pc.KeepAlive.IdleTimeout,
-	}
-	tg.network, tg.address = e.Addr()
+	tg := targetOf(m)
 	c, err = t.get(&tg, fresh)
+	return t.got(m, c, err)
+}
+
+// GetFor is Get for one client: the connection is a new one, header is the first
+// thing that goes out on it, and after the exchange it is closed, as it speaks for
+// nobody else.
+func (t *Transport) GetFor(m *backend.Member, header []byte) (c *Conn, reused bool, err error) {
+	tg := targetOf(m)
+	tg.header, tg.maxIdle = header, 0
+	c, err = t.dial(&tg)
+	return t.got(m, c, err)
+}
+
+// got tells the member how Get went.
+func (t *Transport) got(m *backend.Member, c *Conn, err error) (*Conn, bool, error) {
 	if err != nil {
 		m.Report(dialOutcome(err))
 		return nil, false, err
@@ -173,6 +182,17 @@ func (t *Transport) Get(m *backend.Member, fresh bool) (c *Conn, reused bool, er
 		m.Report(backend.Connected)
 	}
 	return c, c.reused, nil
+}
+
+func targetOf(m *backend.Member) target {
+	e, g := m.Endpoint(), m.Group()
+	pc := g.Conf()
+	tg := target{
+		endpoint: e.ID(), name: m.Name(), group: g.Name(),
+		connectTimeout: pc.ConnectTimeout, maxIdle: pc.KeepAlive.MaxIdle, idleTimeout: pc.KeepAlive.IdleTimeout,
+	}
+	tg.network, tg.address = e.Addr()
+	return tg
 }
 
 // get is Get without a member.
@@ -194,6 +214,7 @@ type target struct {
 	connectTimeout   time.Duration
 	maxIdle          int
 	idleTimeout      time.Duration
+	header           []byte // to be sent first; nil: none
 }
 
 // reuse takes an idle connection, nil when there is none.

@@ -39,8 +39,7 @@ func newDialogue(conn net.Conn, private bool) *dialogue {
 
 // converse connects to address and runs talk, both before ctx ends.
 func converse(ctx context.Context, network, address string, talk func(*dialogue) error) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, network, address)
+	conn, err := dialCheck(ctx, network, address)
 	if err != nil {
 		return checkCause(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,8 +33,7 @@ var errCheckTimeout = errors.New("no complete answer within the check's timeout"
 // It reads the answer itself: http.Transport prints to the standard error what it
 // dislikes about a server, twice a second for as long as that one is down.
 func httpCheck(ctx context.Context, network, address, host string, h *conf.Health) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := dialCheck(ctx, network, address)
 	if err != nil {
 		return checkCause(err)
 	}

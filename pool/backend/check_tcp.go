@@ -7,10 +7,9 @@ import (
 )
 
 // tcpCheck passes when a connection is accepted before ctx ends. It is closed at
-// once; nothing is sent.
+// once; nothing is sent but a PROXY header where the servers expect one.
 func tcpCheck(ctx context.Context, network, address string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := dialCheck(ctx, network, address)
 	if err != nil {
 		return err
 	}

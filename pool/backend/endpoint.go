@@ -51,6 +51,7 @@ type endpointKey struct {
 	network, address string
 	name             string // the DNS name it was resolved from, with its port; "" for literals
 	health           string // the check settings in canonical form
+	proxy            string // v1 or v2 where checks send a PROXY header
 }
 
 func healthKey(h *conf.Health) string {

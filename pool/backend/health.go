@@ -51,6 +51,7 @@ type netProber struct{}
 
 func (netProber) check(ctx context.Context, e *Endpoint) (finding, error) {
 	network, address := checkAddr(e)
+	ctx = withProxy(ctx, e.key.proxy)
 	h := &e.health
 	switch h.Type {
 	case checkTLSType:

@@ -73,7 +73,7 @@ func (r *Registry) places(a conf.Addr) []place {
 // address that the group had with other check settings takes over what the
 // administrator set.
 func (g *Group) member(p place, s *conf.Server, before *Member) (m *Member, isNew bool) {
-	e := g.r.endpoint(p, &g.pool.Health)
+	e := g.r.endpoint(p, g.pool)
 	if before != nil && before.endpoint == e {
 		before.configure(newEntry(s))
 		return before, false

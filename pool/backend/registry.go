@@ -123,10 +123,14 @@ func (r *Registry) nextID() uint64 {
 	return r.lastID
 }
 
-// endpoint returns the endpoint for p under the check settings h, and makes it
-// where there is none. r.mu is held.
-func (r *Registry) endpoint(p place, h *conf.Health) *Endpoint {
+// endpoint returns the endpoint for p under the check settings of pool, and makes
+// it where there is none. r.mu is held.
+func (r *Registry) endpoint(p place, pool *conf.Pool) *Endpoint {
+	h := &pool.Health
 	key := endpointKey{network: p.network, address: p.address, name: p.name, health: healthKey(h)}
+	if h.Type != "" && h.Port == 0 && pool.ProxyProtocol != "off" { // a port for checks is another listener
+		key.proxy = pool.ProxyProtocol
+	}
 	e := r.endpoints[key]
 	if e == nil {
 		e = &Endpoint{

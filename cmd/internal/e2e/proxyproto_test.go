@@ -134,3 +134,86 @@ func TestHaproxyInFront(t *testing.T) {
 		return strings.Count(readFile(t, filepath.Join(w.dir, "access.log")), `"`+client) >= 4
 	})
 }
+
+// startProxiedNginx runs an nginx that wants a PROXY header, and answers with the
+// client's address in it.
+func startProxiedNginx(t testing.TB) string {
+	t.Helper()
+	dir, addr := t.TempDir(), freeAddr(t)
+	who := ""
+	if os.Getuid() == 0 {
+		who = "user root;\n" // the directory of a test is its owner's alone
+	}
+	conf := fmt.Sprintf(`%sworker_processes 1;
+daemon off;
+pid %[2]s/pid;
+error_log %[2]s/error.log;
+events { worker_connections 1024; }
+http {
+	log_format who "$proxy_protocol_addr";
+	access_log %[2]s/access.log who;
+	client_body_temp_path %[2]s/body;
+	proxy_temp_path %[2]s/proxy;
+	fastcgi_temp_path %[2]s/fastcgi;
+	uwsgi_temp_path %[2]s/uwsgi;
+	scgi_temp_path %[2]s/scgi;
+	server {
+		listen %[3]s proxy_protocol;
+		return 200 "$proxy_protocol_addr";
+	}
+}
+`, who, dir, addr)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startServer(t, func() bool { return accepts(addr) }, "nginx",
+		"-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
+	return addr
+}
+
+// TestNginxAndHaproxyBehind: servers that want a header get one, on L4 and L7, each
+// client its own, and checks get through too.
+func TestNginxAndHaproxyBehind(t *testing.T) {
+	nginx, haproxy := startProxiedNginx(t), freeAddr(t)
+	startHaproxy(t, haproxy, fmt.Sprintf(`frontend f
+	mode http
+	bind %s accept-proxy
+	http-request return status 200 content-type text/plain lf-string "%%[src]"
+`, haproxy))
+	for name, server := range map[string]string{"nginx": nginx, "haproxy": haproxy} {
+		for _, version := range []string{"v1", "v2"} {
+			t.Run(name+" "+version, func(t *testing.T) {
+				l4, l7 := freeAddr(t), freeAddr(t)
+				conf := strings.Replace(pool("app", server), "[pool.app]", "[pool.app]\nproxy_protocol = \""+version+`"
+health = { type = "http", interval = "50ms" }`, 1)
+				w := startWeir(t, conf+tcp(l4, "app")+web(l7, "app"))
+				for _, addr := range []string{l4, l7} {
+					for _, client := range []string{"127.0.0.1", "127.0.0.5", "127.0.0.6", "127.0.0.5"} {
+						p := dialFrom(t, client, addr)
+						for range 3 { // on one connection of the client
+							p.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+							resp, err := p.response(http.MethodGet)
+							if err != nil {
+								t.Fatal(err)
+							}
+							got, err := io.ReadAll(resp.Body)
+							if string(got) != client || err != nil {
+								t.Errorf("%s is taken for %q, %v", client, got, err)
+							}
+						}
+						p.Close()
+					}
+				}
+				checks := `weir_backend_health_checks_total{pool="app",backend="` + server + `",result=`
+				waitFor(t, patience, "checks pass", func() bool { return w.metric(t, checks+`"ok"`) >= 3 })
+				if n := w.metric(t, checks+`"failed"`); n != 0 {
+					t.Errorf("%v checks failed", n)
+				}
+				if up := w.metric(t, `weir_backend_up{pool="app"`); up != 1 {
+					t.Errorf("%v servers are up", up)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package l4
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+
+	"golang.org/x/sys/unix"
+
+	"weir/l4/loop"
+	"weir/l4/sniff"
+)
+
+// announce tells the backend who the client is, where its pool says so: a PROXY
+// header is the first thing that goes out. It reports false where the session ended.
+func (s *session) announce() bool {
+	b := s.shard.loop.Scratch()[:0]
+	switch s.to.group.Conf().ProxyProtocol {
+	case "v1":
+		c := s.introduce()
+		b = c.AppendV1(b)
+	case "v2":
+		c := s.introduce()
+		s.describe(&c)
+		b = c.AppendV2(b)
+	default:
+		return true
+	}
+	// A fresh socket has room for it; one that has not is of no use.
+	if n, err := unix.Write(s.server.fd, b); err != nil || n != len(b) {
+		s.close(reasonBackendReset)
+		return false
+	}
+	return true
+}
+
+// introduce gives the addresses: those that a header brought, else those of the
+// client's connection.
+func (s *session) introduce() sniff.ProxyClient {
+	c := sniff.ProxyClient{Source: s.peer}
+	if s.proxied != nil {
+		c.Destination, c.TLVs = s.proxied.destination, s.proxied.tlvs
+	}
+	if !c.Destination.IsValid() {
+		c.Destination = loop.LocalAddr(s.client.fd)
+	}
+	return c
+}
+
+// describe adds what a TLS hello said, which is still held for the backend, and an
+// id. The protocol is known only where the client offered no choice.
+func (s *session) describe(c *sniff.ProxyClient) {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	c.UniqueID = hex.AppendEncode(nil, random[:])
+	up, hello := &s.up, &s.shard.hello
+	if up.buf == nil || sniff.ClientHello(up.buf.B[up.off:up.end], len(up.buf.B)+1, hello) != sniff.Done {
+		return
+	}
+	c.Authority = hello.SNI()
+	offers := 0
+	for protocol := range hello.ALPN {
+		offers++
+		c.ALPN = protocol
+	}
+	if offers != 1 {
+		c.ALPN = nil
+	}
+}
