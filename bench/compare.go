@@ -45,6 +45,11 @@ func Compare(ctx context.Context, c Contest) (*report.Document, error) {
 	if c.Say == nil {
 		c.Say = func(string) {}
 	}
+	remove, err := c.apart()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
 	d := &report.Document{Made: time.Now().UTC(), Commit: c.Commit, Machine: machine(), Rounds: c.Rounds}
 	for _, p := range c.Peers {
 		d.Peers = append(d.Peers, report.Version{Name: p.Name, Version: p.Version})
@@ -62,6 +67,33 @@ func Compare(ctx context.Context, c Contest) (*report.Document, error) {
 		}
 	}
 	return d, nil
+}
+
+// apart gives Weir as a proxy a binary of its own: generator and origin run from
+// ours, and what processes of one file share would be counted for Weir in parts.
+func (c *Contest) apart() (remove func(), err error) {
+	i := slices.IndexFunc(c.Peers, func(p *peers.Peer) bool { return p.Binary == c.Weir })
+	if i < 0 {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "weir-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot copy this program: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	text, err := os.ReadFile(c.Weir)
+	own := *c.Peers[i]
+	own.Binary = filepath.Join(dir, "weir")
+	if err == nil {
+		err = os.WriteFile(own.Binary, text, 0o700) //nolint:gosec // a program must be executable
+	}
+	if err != nil {
+		remove()
+		return nil, fmt.Errorf("cannot copy this program: %w", err)
+	}
+	c.Peers = slices.Clone(c.Peers)
+	c.Peers[i] = &own
+	return remove, nil
 }
 
 // A match is a scenario while it is carried out.
@@ -169,7 +201,8 @@ func (m *match) withProxy(ctx context.Context, p *peers.Peer, f func(proc *peers
 	}
 	conns := max(m.s.Connections, slices.Max(append([]int{0}, m.s.Workload.Hold...)))
 	job := peers.Job{
-		Front: m.s.Front, Address: address, Origin: m.origin, Workers: len(m.cores.proxy), MaxConns: max(1000, 2*conns),
+		Front: m.s.Front, Address: address, Origin: m.origin, Workers: len(m.cores.proxy),
+		MaxConns: conns + 500, Bulk: m.out.Unit == report.Gigabytes,
 	}
 	proc, err := p.Start(ctx, filepath.Clean(dir), job, m.cores.proxy)
 	if err != nil {

@@ -33,6 +33,7 @@ type Job struct {
 	Origin   string // HOST:PORT
 	Workers  int    // worker processes, threads or loops; default 1
 	MaxConns int    // client connections it must be able to hold; default 10,000
+	Bulk     bool   // bytes as fast as they go: what its documentation advises for that
 }
 
 // Peer is a proxy that was found.

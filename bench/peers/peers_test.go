@@ -30,11 +30,14 @@ func accepted(t *testing.T, name string, fronts ...string) {
 		if !p.Can(front) {
 			t.Errorf("%s cannot do %s", name, front)
 		}
-		dir := t.TempDir()
-		if err := p.Write(dir, Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081"}); err != nil {
-			t.Error(err)
-		} else if err := p.Check(t.Context(), dir); err != nil {
-			t.Errorf("%s: %v", front, err)
+		for _, bulk := range []bool{false, true} {
+			dir := t.TempDir()
+			j := Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081", Bulk: bulk}
+			if err := p.Write(dir, j); err != nil {
+				t.Error(err)
+			} else if err := p.Check(t.Context(), dir); err != nil {
+				t.Errorf("%s: %v", front, err)
+			}
 		}
 	}
 }
