@@ -73,7 +73,7 @@ func TestLateGenerator(t *testing.T) {
 	address := startOrigin(t, origin.Options{Kind: origin.HTTP})
 	plan := Plan{
 		Workload: Workload{Kind: HTTP1, Address: address},
-		Conns:    4, Loops: 1, Rate: 1000, Duration: 500 * time.Millisecond,
+		Conns:    4, Loops: 1, Rate: 1000, Duration: 2 * time.Second, // room for a timer that is late itself
 	}.withDefaults()
 	job, err := newJob(t.Context(), &plan)
 	if err != nil {
@@ -86,9 +86,9 @@ func TestLateGenerator(t *testing.T) {
 	w := engines[0].(*worker)
 	defer w.close()
 	held := make(chan struct{})
-	timer := time.AfterFunc(200*time.Millisecond, func() {
+	timer := time.AfterFunc(300*time.Millisecond, func() {
 		w.loop.Do(func() {
-			for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
+			for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
 				// The loop does nothing else meanwhile.
 			}
 			close(held)
@@ -102,12 +102,12 @@ func TestLateGenerator(t *testing.T) {
 	}
 	<-held
 	if late := result.Lateness.P95; late < 20e3 {
-		t.Errorf("p95 of lateness %.0f µs, want most of 100 ms", late)
+		t.Errorf("p95 of lateness %.0f µs, want most of 300 ms", late)
 	}
 	if result.Valid || !strings.Contains(strings.Join(result.Invalid, ""), "the generator was late") {
 		t.Errorf("valid %v: %v", result.Valid, result.Invalid)
 	}
-	if result.Requests != 500 || result.Failed.Total() != 0 {
-		t.Errorf("%d requests, want 500; failed: %s", result.Requests, result.Failed)
+	if result.Requests != 2000 || result.Failed.Total() != 0 {
+		t.Errorf("%d requests, want 2000; failed: %s", result.Requests, result.Failed)
 	}
 }
