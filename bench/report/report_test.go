@@ -88,7 +88,7 @@ func TestWithoutPeers(t *testing.T) {
 
 func TestMarkdownGolden(t *testing.T) {
 	got := fixed(t).Markdown("go run ./cmd/bench-report fixed.json", "fixed.html")
-	const golden = "testdata/fixed.md"
+	const golden = "testdata/fixed.golden"
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)

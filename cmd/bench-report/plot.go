@@ -81,6 +81,15 @@ func addLine(p *plot.Plot, name string, points plotter.XYs) error {
 	return nil
 }
 
+// decades makes a logarithmic axis begin and end at powers of ten, which have labels.
+func decades(p *plot.Plot) {
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	if p.Y.Min > 0 && p.Y.Max >= p.Y.Min {
+		p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))
+		p.Y.Max = math.Pow(10, math.Ceil(math.Log10(p.Y.Max)))
+	}
+}
+
 // nines spreads the tail: 0.9 is 1, 0.99 is 2, 0.999 is 3.
 func nines(quantile float64) float64 { return -math.Log10(1 - quantile) }
 
@@ -96,7 +105,6 @@ func latencyPlot(s *report.Scenario) ([]byte, error) {
 		{Value: 4, Label: "99.99%"},
 		{Value: 5, Label: "99.999%"},
 	}
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	drawn := false
 	for i := range s.Proxies {
 		var points plotter.XYs
@@ -113,6 +121,7 @@ func latencyPlot(s *report.Scenario) ([]byte, error) {
 	if !drawn {
 		return nil, nil
 	}
+	decades(p)
 	return svg(p)
 }
 
@@ -141,7 +150,6 @@ func memoryPlot(s *report.Scenario) ([]byte, error) {
 // sweepPlot shows p99 against throughput where rates were swept; else nil.
 func sweepPlot(s *report.Scenario) ([]byte, error) {
 	p := newPlot("throughput against latency (open loop)", s.Unit+"s answered per second", "p99, µs")
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	drawn := false
 	for i := range s.Proxies {
 		var points plotter.XYs
@@ -158,6 +166,7 @@ func sweepPlot(s *report.Scenario) ([]byte, error) {
 	if !drawn {
 		return nil, nil
 	}
+	decades(p)
 	return svg(p)
 }
 
