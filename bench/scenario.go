@@ -135,7 +135,11 @@ func jobText(s *conf.Scenario) string {
 	if w.Reconnect {
 		text += ", a new connection each time"
 	}
-	text += fmt.Sprintf(", %d connections", s.Connections)
+	if s.Connections == 1 {
+		text += ", 1 connection"
+	} else {
+		text += fmt.Sprintf(", %d connections", s.Connections)
+	}
 	if s.Rate > 0 {
 		return text + fmt.Sprintf(", open loop at %d/s", s.Rate)
 	}
