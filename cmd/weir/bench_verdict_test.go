@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,9 +68,9 @@ pool = "app"
 // TestVerdicts: real runs through a real Weir. Client, proxy and backend share this
 // process here, so its CPU counts as the client's.
 func TestVerdicts(t *testing.T) {
-	slow := false
+	var slow atomic.Bool
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if slow {
+		if slow.Load() {
 			time.Sleep(20 * time.Millisecond)
 		}
 		fmt.Fprint(w, "hello")
@@ -99,7 +100,7 @@ func TestVerdicts(t *testing.T) {
 		t.Errorf("%s, want %s: %s", last, want, line)
 	}
 	f(32, verdict.Client, "of its 1 CPUs")
-	slow = true
+	slow.Store(true)
 	f(2, verdict.Backend, "a request waits 2")
 }
 
