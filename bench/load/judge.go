@@ -27,7 +27,7 @@ func judge(f facts) (reasons []string) {
 	if f.stopped {
 		add("the run was interrupted")
 	}
-	if f.answered == 0 && (!f.plan.bulk() || f.bytes == 0) {
+	if f.answered == 0 && (!f.plan.bulk() || f.bytes == 0 || f.first != nil) {
 		if f.first != nil {
 			add("nothing was answered: %v", f.first)
 		} else {

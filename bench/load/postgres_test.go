@@ -132,7 +132,7 @@ func TestPostgres(t *testing.T) {
 		p := short(Workload{
 			Kind: Postgres, Address: serve(t, s.serve), User: "ann", Password: password, Database: "shop", Reconnect: reconnect,
 		})
-		p.Requests, p.Duration = 20, 300*time.Millisecond
+		p.Requests, p.Duration = 20, 10*time.Second
 		r := mustRun(t, p)
 		got := r.Error
 		if got == "" {
