@@ -12,6 +12,7 @@ const saturated = 0.9
 type facts struct {
 	plan     *Plan
 	answered int64
+	failed   int64
 	bytes    int64
 	lateness time.Duration // 99th percentile
 	cpus     int           // that the generator may use
@@ -27,7 +28,7 @@ func judge(f facts) (reasons []string) {
 	if f.stopped {
 		add("the run was interrupted")
 	}
-	if f.answered == 0 && (!f.plan.bulk() || f.bytes == 0 || f.first != nil) {
+	if f.answered == 0 && (!f.plan.bulk() || f.bytes == 0 || f.failed > 0) {
 		if f.first != nil {
 			add("nothing was answered: %v", f.first)
 		} else {

@@ -128,7 +128,8 @@ func (r *run) report() *Result {
 		res.Target = &c
 	}
 	res.Invalid = judge(facts{
-		plan: r.plan, answered: all.answered, bytes: all.in + all.out, cpus: min(affinity(0), runtime.GOMAXPROCS(0)),
+		plan: r.plan, answered: all.answered, failed: res.Failed.Total(), bytes: all.in + all.out,
+		cpus:     min(affinity(0), runtime.GOMAXPROCS(0)),
 		lateness: time.Duration(all.lateness.ValueAtPercentile(99)), spent: s, first: all.first, stopped: r.interrupted,
 	})
 	res.Valid = len(res.Invalid) == 0
