@@ -209,7 +209,6 @@ func (s *Server) Close() {
 	s.StopAccepting()
 	s.closeSessions()
 	for _, w := range s.shards {
-		w.call(w.closePipes)
 		w.loop.Close()
 	}
 }

@@ -30,7 +30,6 @@ type shard struct {
 
 	first   *session // all that are open
 	free    *session
-	pipes   []*pipe // empty ones
 	nfree   int
 	sampler metric.Sampler
 	drained chan struct{} // closed when the last session ends, where set

@@ -19,8 +19,6 @@ const (
 	pipeSize = 256 << 10
 	// smallRun is what comes between two pauses of a direction that is no bulk.
 	smallRun = 32 << 10
-	// maxIdlePipes is how many empty pipes a loop keeps.
-	maxIdlePipes = 8
 )
 
 // pipe is a kernel buffer with a descriptor for each end.
@@ -29,14 +27,9 @@ type pipe struct {
 	held int // bytes that are in it
 }
 
-// getPipe returns an empty pipe, nil where there is none to be had: then bytes
+// getPipe opens a pipe, nil where there is none to be had: then bytes
 // are copied on.
 func (sh *shard) getPipe() *pipe {
-	if n := len(sh.pipes); n > 0 {
-		p := sh.pipes[n-1]
-		sh.pipes = sh.pipes[:n-1]
-		return p
-	}
 	if sh.server.pipes.Add(1) > sh.server.maxPipes {
 		sh.server.pipes.Add(-1)
 		return nil
@@ -50,28 +43,11 @@ func (sh *shard) getPipe() *pipe {
 	return &pipe{r: fds[0], w: fds[1]}
 }
 
-// putPipe takes a pipe back. One that is not empty is closed with what it holds:
-// nobody else may ever read that.
-func (sh *shard) putPipe(p *pipe) {
-	if p.held == 0 && len(sh.pipes) < maxIdlePipes {
-		sh.pipes = append(sh.pipes, p)
-		return
-	}
-	sh.closePipe(p)
-}
-
+// closePipe gives the pipe up with what it holds: nobody else may ever read that.
 func (sh *shard) closePipe(p *pipe) {
 	loop.CloseSocket(p.r)
 	loop.CloseSocket(p.w)
 	sh.server.pipes.Add(-1)
-}
-
-// closePipes closes the idle pipes of a loop that ends.
-func (sh *shard) closePipes() {
-	for _, p := range sh.pipes {
-		sh.closePipe(p)
-	}
-	sh.pipes = nil
 }
 
 // countFull decides after a read whether the direction is bulk.
@@ -93,7 +69,7 @@ func (s *session) countFull(d *direction, full bool) {
 
 // unsplice goes back to copying. The pipe must be empty.
 func (s *session) unsplice(d *direction) {
-	s.shard.putPipe(d.pipe)
+	s.shard.closePipe(d.pipe)
 	d.pipe, d.full = nil, 0
 }
 
@@ -148,7 +124,7 @@ func (s *session) flushPipe(d *direction) bool {
 	return true
 }
 
-// showPipes registers the metric of pipes in use and idle.
+// showPipes registers the metric of pipes in use.
 func (s *Server) showPipes() {
 	s.metrics.GaugeFunc(metric.L4Pipes, func() float64 { return float64(s.pipes.Load()) })
 }

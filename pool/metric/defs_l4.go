@@ -28,7 +28,7 @@ var (
 	}
 	L4Pipes = &Def{
 		Name: "weir_l4_pipes", Kind: KindGauge,
-		Help: "Pipes for bulk, in use or kept for reuse; each takes two descriptors.",
+		Help: "Pipes that bulk goes through; each takes two descriptors.",
 	}
 	L4Closed = &Def{
 		Name: "weir_l4_closed_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
