@@ -8,6 +8,10 @@ import (
 // saturated is the share of its CPUs from which on a program counts as bound by them.
 const saturated = 0.9
 
+// shortest is how long a run must be for its CPU figures to tell who was the bottleneck:
+// the target's come in clock ticks, and twenty of them keep the error at 5 %.
+const shortest = 20 * clockTick
+
 // facts are what decides whether a run says something about the target.
 type facts struct {
 	plan     *Plan
@@ -45,9 +49,17 @@ func judge(f facts) (reasons []string) {
 	return reasons
 }
 
+// unjudged returns why nothing can be said about who was the bottleneck, or "".
+func unjudged(s spent) string {
+	if s.wall >= shortest {
+		return ""
+	}
+	return fmt.Sprintf("whether the generator was the bottleneck: the run took %s, less than %s", round(s.wall), shortest)
+}
+
 // generatorBound tells whether the generator had no CPU left while the target may have had.
 func generatorBound(f facts) string {
-	if f.spent.wall <= 0 {
+	if unjudged(f.spent) != "" {
 		return ""
 	}
 	own, room := f.spent.own.Seconds()/f.spent.wall.Seconds(), f.capacity()

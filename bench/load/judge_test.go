@@ -35,6 +35,13 @@ func TestJudge(t *testing.T) {
 	f(facts{plan: closed, answered: 1, spent: used(0.97, -1, 0, 0)}, "target's use is not known")
 	f(facts{plan: closed, answered: 1, spent: used(0.80, -1, 0, 0)}, "")
 
+	// In a few clock ticks the target's CPU time cannot be told from none.
+	short := spent{wall: shortest - 1, own: shortest, known: true, cpus: 2}
+	f(facts{plan: closed, answered: 1, spent: short}, "")
+	if unjudged(short) == "" || unjudged(used(0.5, 0.5, 0.5, 2)) != "" {
+		t.Error("a short run, and only that, is to be called too short to be judged")
+	}
+
 	f(facts{plan: open, answered: 1, lateness: 999 * time.Microsecond}, "")
 	f(facts{plan: open, answered: 1, lateness: 1500 * time.Microsecond}, "the generator was late: 1.5ms")
 	f(facts{plan: closed, answered: 1, lateness: time.Second}, "") // a closed loop is never late

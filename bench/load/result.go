@@ -20,6 +20,9 @@ type Result struct {
 	// the target; Invalid then says why.
 	Valid   bool     `json:"valid"`
 	Invalid []string `json:"invalid,omitempty"`
+	// Unjudged says why nothing is known of whether the generator was the bottleneck:
+	// the run was too short to measure the CPU time of the target.
+	Unjudged string `json:"not_judged,omitempty"`
 
 	Requests int64    `json:"requests"` // begun or due in the window
 	Answered int64    `json:"answered"` // right answers that ended in the window
@@ -133,6 +136,7 @@ func (r *run) report() *Result {
 		lateness: time.Duration(all.lateness.ValueAtPercentile(99)), spent: s, first: all.first, stopped: r.interrupted,
 	})
 	res.Valid = len(res.Invalid) == 0
+	res.Unjudged = unjudged(s)
 	return res
 }
 
@@ -201,6 +205,9 @@ func (r *Result) WriteTable(w io.Writer) error {
 	row("generator CPU", "%s", r.Generator.text(&r.Plan))
 	if r.Target != nil {
 		row("target CPU", "%s, processes %v", r.Target.text(&r.Plan), r.Target.Processes)
+	}
+	if r.Unjudged != "" {
+		row("not judged", "%s", r.Unjudged)
 	}
 	for _, why := range r.Invalid {
 		row("NOT VALID", "%s", why)
