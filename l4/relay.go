@@ -3,6 +3,7 @@ package l4
 import (
 	"golang.org/x/sys/unix"
 
+	"weir/l4/loop"
 	"weir/pool"
 )
 
@@ -70,14 +71,14 @@ func (s *session) fill(d *direction) bool {
 		return s.fillPipe(d)
 	}
 	scratch := s.shard.loop.Scratch()
-	n, err := unix.Read(d.src.fd, scratch)
+	n, errno := loop.Read(d.src.fd, scratch)
 	switch {
-	case err == unix.EAGAIN:
+	case errno == unix.EAGAIN:
 		d.src.readable, d.src.toEnd = false, false
 		return true
-	case err == unix.EINTR:
+	case errno == unix.EINTR:
 		return true
-	case err != nil:
+	case errno != 0:
 		s.endBroken(d.src)
 		return false
 	case n == 0 && d.src.broken:
@@ -129,9 +130,9 @@ func (s *session) flush(d *direction) bool {
 // reports false where the destination is broken; the session may be closed then.
 func (s *session) write(d *direction, p []byte) (int, bool) {
 	for {
-		n, err := unix.Write(d.dst.fd, p)
-		switch err {
-		case nil:
+		n, errno := loop.Write(d.dst.fd, p)
+		switch errno {
+		case 0:
 			d.dst.writable = n == len(p) // the kernel reports again once it has room
 			return n, true
 		case unix.EINTR:

@@ -19,12 +19,12 @@ const sniffStart = 4 << 10
 // that they reach the backend before everything else.
 func (s *session) sniff() {
 	for s.state == stateSniffing && s.client.readable {
-		n, err := unix.Read(s.client.fd, s.sniffSpace())
+		n, errno := loop.Read(s.client.fd, s.sniffSpace())
 		switch {
-		case err == unix.EAGAIN:
+		case errno == unix.EAGAIN:
 			s.client.readable, s.client.toEnd = false, false
-		case err == unix.EINTR:
-		case err != nil:
+		case errno == unix.EINTR:
+		case errno != 0:
 			s.close(reasonClientReset)
 		case n == 0:
 			s.close(reasonSniffEnd)

@@ -11,6 +11,7 @@ package loop
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,11 @@ const (
 	ScratchSize = 64 << 10
 	// tick is the resolution of timers.
 	tick = 10 * time.Millisecond
+	// yieldEvery is how often a busy loop lets the scheduler of Go have a look. A goroutine
+	// that never does counts as one to be preempted after 10 ms: from then on its processor
+	// is taken away in each system call that takes longer than the monitor's 20 µs, and two
+	// threads are woken to give it back. Twice that often, a waiting loop keeps it for 10 ms.
+	yieldEvery = 5 * time.Millisecond
 )
 
 // Handler owns descriptors that a loop watches.
@@ -56,7 +62,7 @@ type Stats struct {
 // timers and the functions given to Do.
 type Loop struct {
 	log     *slog.Logger
-	p       poller
+	p       *epoll
 	table   []Handler // by descriptor
 	scratch []byte
 	stats   Stats
@@ -68,6 +74,7 @@ type Loop struct {
 
 	epoch   time.Time
 	now     time.Duration
+	yielded time.Duration // when the loop yielded last
 	wheel   wheel
 	timerFD int
 	alarm   int64 // tick for which timerFD is set, 0: not set
@@ -75,7 +82,7 @@ type Loop struct {
 
 	mu     sync.Mutex
 	tasks  []func() // guarded by mu
-	closed bool     // guarded by mu; the poller is gone
+	closed bool     // guarded by mu; the event queue is gone
 
 	running []func() // tasks being run, swapped with tasks
 	stop    bool
@@ -84,7 +91,7 @@ type Loop struct {
 
 // New starts a loop. The caller must Close it.
 func New(log *slog.Logger) (*Loop, error) {
-	p, err := openPoller()
+	p, err := openEpoll()
 	if err != nil {
 		return nil, fmt.Errorf("cannot open event queue: %w", err)
 	}
@@ -251,6 +258,10 @@ func (l *Loop) event(fd int, ev Events) {
 	l.begin()
 	l.ready(l.table[fd], fd, ev)
 	l.end()
+	if l.now-l.yielded >= yieldEvery {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
 }
 
 func (l *Loop) ready(h Handler, fd int, ev Events) {

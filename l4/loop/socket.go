@@ -175,3 +175,18 @@ func SocketError(fd int) error {
 	}
 	return err
 }
+
+// Read and Write are read(2) and write(2) on a non-blocking socket. Such a call takes no
+// longer than copying does, so the scheduler of Go need not be told, as package unix does.
+func Read(fd int, p []byte) (int, unix.Errno) { return transfer(unix.SYS_READ, fd, p) }
+
+// Write is described at [Read].
+func Write(fd int, p []byte) (int, unix.Errno) { return transfer(unix.SYS_WRITE, fd, p) }
+
+func transfer(call uintptr, fd int, p []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), 0
+}

@@ -76,7 +76,6 @@ var homes = []struct {
 	path, reason string
 	in           []string
 }{
-	{"github.com/panjf2000/gnet/v2", "the poller is behind one small interface, to be exchanged", []string{"l4/loop"}},
 	{"github.com/valyala/fasthttp", "fasthttp is a codec for HTTP/1 heads, not a framework", []string{"l7"}},
 	{"github.com/pelletier/go-toml", "one package knows the syntax of the file", []string{"conf"}},
 	{"github.com/alecthomas/kong", "flags are the command's own", []string{"cmd/weir"}},
@@ -149,7 +148,7 @@ func TestLayerRulesBite(t *testing.T) {
 	f("l7", "bench", "bench is used by cmd only, and uses l4/loop, pool and conf")
 
 	for _, e := range []edge{
-		{"l4", "github.com/panjf2000/gnet/v2/pkg/netpoll"},
+		{"l4", "github.com/valyala/fasthttp"},
 		{"l4", "net/http"},
 		{"conf", "github.com/valyala/fasthttp"},
 		{"l7", "example.com/new/module"},
