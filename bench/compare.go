@@ -134,7 +134,12 @@ func (c *Contest) scenario(ctx context.Context, s *conf.Scenario) (*report.Scena
 			}
 		}
 	}
-	return m.out, m.sweep(ctx, players)
+	for _, more := range []func(context.Context, []*peers.Peer) error{m.open, m.scale, m.sweep} {
+		if err := more(ctx, players); err != nil {
+			return nil, err
+		}
+	}
+	return m.out, nil
 }
 
 // players are those who take part; the others are named with the reason.
@@ -188,65 +193,61 @@ func (m *match) startOrigin(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// withProxy starts a proxy, calls f with it and its address, and stops it.
-func (m *match) withProxy(ctx context.Context, p *peers.Peer, f func(proc *peers.Process, address string) error) error {
+// player is a proxy that runs.
+type player struct {
+	proc    *peers.Process
+	address string
+	admin   string // address of Weir's admin side; "": it is another proxy
+}
+
+// withProxy starts a proxy, calls f with it, and stops it.
+func (m *match) withProxy(ctx context.Context, p *peers.Peer, f func(*player) error) error {
 	dir, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	address, err := peers.FreeAddress()
-	if err != nil {
+	on := &player{}
+	if on.address, err = peers.FreeAddress(); err != nil {
 		return err
+	}
+	if p.Name == report.Subject {
+		if on.admin, err = peers.FreeAddress(); err != nil {
+			return err
+		}
 	}
 	conns := max(m.s.Connections, slices.Max(append([]int{0}, m.s.Workload.Hold...)))
 	job := peers.Job{
-		Front: m.s.Front, Address: address, Origin: m.origin, Workers: len(m.cores.proxy),
+		Front: m.s.Front, Address: on.address, Admin: on.admin, Origin: m.origin, Workers: len(m.cores.proxy),
 		MaxConns: conns + 500, Bulk: m.out.Unit == report.Gigabytes,
 	}
-	proc, err := p.Start(ctx, filepath.Clean(dir), job, m.cores.proxy)
-	if err != nil {
+	if on.proc, err = p.Start(ctx, filepath.Clean(dir), job, m.cores.proxy); err != nil {
 		return err
 	}
-	defer proc.Stop()
-	return f(proc, address)
+	defer on.proc.Stop()
+	return f(on)
 }
 
 // turn is one run of one proxy.
 func (m *match) turn(ctx context.Context, p *peers.Peer, out *report.Proxy, round int) error {
-	return m.withProxy(ctx, p, func(proc *peers.Process, address string) error {
-		if m.s.Workload.Kind == "idle" {
-			memory, err := m.hold(ctx, proc, address, round)
-			out.Memory = append(out.Memory, memory...)
-			return err
-		}
-		r, err := m.run(ctx, proc, address, m.s.Rate)
-		if err == nil {
-			out.Rounds = append(out.Rounds, *r)
-		}
+	if m.s.Workload.Kind != "idle" {
+		return m.once(ctx, p, m.s.Rate, &out.Rounds)
+	}
+	return m.withProxy(ctx, p, func(on *player) error {
+		memory, err := m.hold(ctx, on.proc, on.address, round)
+		out.Memory = append(out.Memory, memory...)
 		return err
 	})
 }
 
-// sweep runs each proxy once at each of the contest's rates.
-func (m *match) sweep(ctx context.Context, players []*peers.Peer) error {
-	if m.out.Unit != report.Requests {
-		return nil
-	}
-	for _, due := range m.contest.Rates {
-		for i, p := range players {
-			m.contest.Say(fmt.Sprintf("%s at %d/s: %s", m.s.Name, due, p.Name))
-			err := m.withProxy(ctx, p, func(proc *peers.Process, address string) error {
-				r, err := m.run(ctx, proc, address, due)
-				if err == nil {
-					m.out.Proxies[i].Sweep = append(m.out.Proxies[i].Sweep, *r)
-				}
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("%s at %d/s: %w", p.Name, due, err)
-			}
+// once runs a proxy at a rate, or in a closed loop where due is 0, and adds what
+// came of it to out.
+func (m *match) once(ctx context.Context, p *peers.Peer, due int, out *[]report.Round) error {
+	return m.withProxy(ctx, p, func(on *player) error {
+		r, err := m.run(ctx, on, due)
+		if err == nil {
+			*out = append(*out, *r)
 		}
-	}
-	return nil
+		return err
+	})
 }

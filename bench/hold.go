@@ -31,7 +31,7 @@ func (m *match) hold(ctx context.Context, proc *peers.Process, address string, r
 	}()
 	for _, n := range m.s.Workload.Hold {
 		for len(held) < n {
-			c, err := m.open(ctx, address)
+			c, err := m.dial(ctx, address)
 			if err != nil {
 				return nil, fmt.Errorf("cannot open connection %d of %d: %w", len(held)+1, n, err)
 			}
@@ -46,8 +46,8 @@ func (m *match) hold(ctx context.Context, proc *peers.Process, address string, r
 	return memory, nil
 }
 
-// open makes a connection that has been used once: a request, or a byte there and back.
-func (m *match) open(ctx context.Context, address string) (net.Conn, error) {
+// dial makes a connection that has been used once: a request, or a byte there and back.
+func (m *match) dial(ctx context.Context, address string) (net.Conn, error) {
 	c, err := (&net.Dialer{Timeout: holdTimeout}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

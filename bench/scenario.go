@@ -54,15 +54,9 @@ type layout struct {
 // layoutOf places the parts as the scenario says, else the proxy on the last CPU
 // and the rest on the first.
 func layoutOf(c *conf.ScenarioCores) (layout, error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return layout{}, os.NewSyscallError("sched_getaffinity", err)
-	}
-	var cpus []int
-	for i := 0; len(cpus) < set.Count(); i++ {
-		if set.IsSet(i) {
-			cpus = append(cpus, i)
-		}
+	cpus, err := allowed()
+	if err != nil {
+		return layout{}, err
 	}
 	l := layout{c.Generator, c.Origin, c.Proxy}
 	for _, part := range [][]int{l.generator, l.origin, l.proxy} {
@@ -82,6 +76,21 @@ func layoutOf(c *conf.ScenarioCores) (layout, error) {
 	fill(&l.generator, first)
 	fill(&l.origin, first)
 	return l, nil
+}
+
+// allowed are the CPUs that this process may use.
+func allowed() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, os.NewSyscallError("sched_getaffinity", err)
+	}
+	var cpus []int
+	for i := 0; len(cpus) < set.Count(); i++ {
+		if set.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus, nil
 }
 
 // shared reports that the proxy is not alone on its CPUs.

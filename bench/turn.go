@@ -23,10 +23,13 @@ const runGrace = 30 * time.Second
 
 // run drives one proxy with the generator, which is a process of its own on CPUs of
 // its own, and reads what it has measured.
-func (m *match) run(ctx context.Context, proc *peers.Process, address string, due int) (*report.Round, error) {
-	pids := proc.PIDs()
+func (m *match) run(ctx context.Context, p *player, due int) (*report.Round, error) {
+	pids := p.proc.PIDs()
 	out := &report.Round{Due: float64(due), IdlePSS: pssOf(pids)}
-	args := append(loadArgs(m.s, address, due), "--json", "--process", strconv.Itoa(proc.PIDs()[0]))
+	args := append(loadArgs(m.s, p.address, due), "--json", "--process", strconv.Itoa(pids[0]))
+	if p.admin != "" {
+		args = append(args, "--weir-admin", "http://"+p.admin)
+	}
 	if len(m.cores.generator) > 0 {
 		args = append(args, "--loops", strconv.Itoa(len(m.cores.generator)))
 	}
@@ -34,13 +37,20 @@ func (m *match) run(ctx context.Context, proc *peers.Process, address string, du
 	if err != nil {
 		return nil, err
 	}
-	out.PeakRSS = peakOf(proc.PIDs())
-	fill(out, m.s, res)
+	out.PeakRSS = peakOf(p.proc.PIDs())
+	fill(out, m.s, &res.Result)
+	out.Verdict = res.Verdict
 	return out, nil
 }
 
+// generated is what weir bench run prints as JSON.
+type generated struct {
+	load.Result
+	Verdict *report.Verdict `json:"verdict"` // nil: not asked for
+}
+
 // generate runs weir bench run. A result that is not valid is a result.
-func generate(ctx context.Context, weir string, cpus []int, limit time.Duration, args []string) (*load.Result, error) {
+func generate(ctx context.Context, weir string, cpus []int, limit time.Duration, args []string) (*generated, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, weir, args...)
@@ -55,7 +65,7 @@ func generate(ctx context.Context, weir string, cpus []int, limit time.Duration,
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("the generator was stopped: %w", ctx.Err())
 	}
-	res := &load.Result{}
+	res := &generated{}
 	if err := json.Unmarshal(stdout.Bytes(), res); err != nil {
 		return nil, fmt.Errorf("cannot read the generator's result: %w: %s",
 			errors.Join(failure, err), bytes.TrimSpace(stderr.Bytes()))

@@ -15,7 +15,9 @@ type Scenario struct {
 	Front       string // what the proxies are: http, https, tcp, sni
 	Peers       []string
 	Connections int
-	Rate        int // requests due per second; 0: a closed loop
+	Rate        int   // requests due per second; 0: a closed loop
+	Open        []int // percent of the slowest proxy's best, for runs in an open loop
+	Scale       int   // CPUs of the proxy in further rounds; 0: none
 	Duration    time.Duration
 	Warmup      time.Duration
 	Workload    ScenarioWorkload
@@ -141,6 +143,12 @@ func checkScenario(b *binder, s *Scenario) {
 	}
 	if s.Rate > 0 && (idle || w.Kind == "download" || w.Kind == "upload") {
 		b.add(b.at(&s.Rate), "", "rate: the workload %s has no requests that could be due", w.Kind)
+	}
+	if len(s.Open) > 0 && (s.Rate > 0 || idle || w.Kind == "download" || w.Kind == "upload") {
+		b.add(b.at(&s.Open), "", "open: it is for requests in a closed loop, whose best is to be known first")
+	}
+	if idle && s.Scale > 0 {
+		b.add(b.at(&s.Scale), "", "scale: the workload idle uses no CPU")
 	}
 	if w.Send > 0 && !slices.Contains([]string{"http1", "websocket", "tcp"}, w.Kind) {
 		b.add(b.at(&w.Send), "", "send: the workload %s sends no messages", w.Kind)

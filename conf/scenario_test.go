@@ -48,6 +48,7 @@ front = "http"
 peers = ["weir", "nginx"]
 connections = 64
 rate = 500
+scale = 4
 duration = "3s"
 warmup = "500ms"
 [workload]
@@ -84,7 +85,7 @@ func TestScenarioIsWhole(t *testing.T) {
 				t.Errorf("%s %s: doc %q, unit %q", ti.head, k.name, k.doc, k.unit)
 			}
 			shown := regexp.MustCompile(`(?m)^(` + k.name + ` = |\[` + k.name + `\])`).MatchString(fullScenario)
-			if !shown && k.name != "hold" {
+			if !shown && k.name != "hold" && k.name != "open" {
 				t.Errorf("the full scenario does not show %s", k.name)
 			}
 		}
@@ -109,6 +110,10 @@ func TestScenarioProblems(t *testing.T) {
 	f(`name = "x"`, ``, `the scenario needs "name" (name)`)
 	f(`kind = "http1"`, `kind = "tcp"`, `kind: "tcp" does not go with front http: expected one of ["http1" "websocket" "idle"]`)
 	f(`kind = "http1"`, `kind = "idle"`, `idle also needs hold`)
+	f(`rate = 500`, `open = [0]`, `open: 0 `)
+	f(`rate = 500`, "rate = 5\nopen = [70]", `open: it is for requests in a closed loop`)
+	f("rate = 500\nscale = 4\n", "open = [70]\nrate = 0\nscalee = 4\n", `did you mean scale?`)
+	f("kind = \"http1\"\nsend = \"64KiB\"\nreconnect = true", "kind = \"idle\"\nhold = [1]", `scale: the workload idle uses no CPU`)
 	f(`reconnect = true`, `hold = [2, 1]`, `hold: the numbers must grow`)
 	f(`reconnect = true`, `hold = [2]`, `hold: it is for the workload idle`)
 	f("kind = \"http\"\nbody = \"1KiB\"\naddress = \"10.0.0.1:9000\"", `kind = "echo"`, `kind: "echo" does not go with front http`)

@@ -51,6 +51,18 @@ func scenarioTable() table[Scenario] {
 					"(an open loop). 0: each connection sends when its last request was answered (a closed loop).",
 			},
 			{
+				name: "open", none: "no such runs", unit: "percent",
+				value: some(func(s *Scenario) *[]int { return &s.Open }, count(1, 100)),
+				doc: "Also run all proxies in an open loop, in each round, at these shares of the best round of the " +
+					"slowest one: latency at a load that each can carry.",
+			},
+			{
+				name: "scale", def: "0", unit: "CPUs",
+				value: one(func(s *Scenario) *int { return &s.Scale }, count(0, 1024)),
+				doc: "Repeat the rounds with the proxies on so many CPUs, the last ones. " +
+					"0, or what the machine does not have: not done.",
+			},
+			{
 				name: "duration", def: `"5s"`,
 				value: one(func(s *Scenario) *time.Duration { return &s.Duration },
 					duration(100*time.Millisecond, time.Hour)),

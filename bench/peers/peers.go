@@ -34,6 +34,7 @@ type Job struct {
 	Workers  int    // worker processes, threads or loops; default 1
 	MaxConns int    // client connections it must be able to hold; default 10,000
 	Bulk     bool   // bytes as fast as they go: what its documentation advises for that
+	Admin    string // IP:PORT of Weir's admin side; "": where it is without a configuration
 }
 
 // Peer is a proxy that was found.

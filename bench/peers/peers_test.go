@@ -51,13 +51,15 @@ func TestWeirAcceptsItsConfiguration(t *testing.T) {
 	p := &Peer{Name: "weir", kind: &kinds()[0]}
 	for _, front := range fronts {
 		dir := t.TempDir()
-		if err := p.Write(dir, Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081"}); err != nil {
+		j := Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081", Admin: "127.0.0.1:18082"}
+		if err := p.Write(dir, j); err != nil {
 			t.Fatal(err)
 		}
 		c, err := conf.Load(filepath.Join(dir, "weir.toml"))
 		if err != nil {
 			t.Errorf("%s:\n%v", front, err)
-		} else if c.Process.Loops != 1 || len(c.L4)+len(c.L7) != 1 || c.AccessLog.Path != "off" {
+		} else if c.Process.Loops != 1 || len(c.L4)+len(c.L7) != 1 || c.AccessLog.Path != "off" ||
+			c.Admin.Listen.String() != j.Admin {
 			t.Errorf("%s: got %+v", front, c)
 		}
 	}

@@ -54,13 +54,30 @@ type Scenario struct {
 	Cores    string   `json:"cores"`
 	Busy     float64  `json:"load_average"` // of the machine, before it began
 	Proxies  []Proxy  `json:"proxies"`
-	LeftOut  []string `json:"left_out,omitempty"` // who is not there, and why
+	Levels   []Level  `json:"levels,omitempty"`   // of Proxy.Open
+	Wide     *Wide    `json:"wide,omitempty"`     // of Proxy.Wide
+	LeftOut  []string `json:"left_out,omitempty"` // who or what is not there, and why
+}
+
+// Level is a rate at which all proxies ran in an open loop.
+type Level struct {
+	Percent int     `json:"percent"` // of the best round of the slowest proxy
+	Due     float64 `json:"due_per_second"`
+}
+
+// Wide is how rounds with more CPUs for the proxies were made.
+type Wide struct {
+	CPUs   int    `json:"cpus"`
+	Before int    `json:"cpus_before"`
+	Cores  string `json:"cores"`
 }
 
 // Proxy is what one proxy did in a scenario.
 type Proxy struct {
 	Name   string   `json:"name"`
 	Rounds []Round  `json:"rounds"`
+	Open   []Round  `json:"open,omitempty"`   // at the scenario's levels, one for each round and level
+	Wide   []Round  `json:"wide,omitempty"`   // on more CPUs
 	Sweep  []Round  `json:"sweep,omitempty"`  // at given rates
 	Memory []Memory `json:"memory,omitempty"` // of idle connections; one list for all rounds
 }
@@ -79,8 +96,15 @@ type Round struct {
 	IdlePSS  int64    `json:"idle_pss_bytes"` // after its start
 	PeakRSS  int64    `json:"peak_rss_bytes"` // sum over its processes; what they share counts for each
 	Invalid  []string `json:"invalid,omitempty"`
-	Missed   []string `json:"missed,omitempty"` // of the objective
-	Curve    []Point  `json:"curve,omitempty"`  // of latency
+	Missed   []string `json:"missed,omitempty"`  // of the objective
+	Curve    []Point  `json:"curve,omitempty"`   // of latency
+	Verdict  *Verdict `json:"verdict,omitempty"` // of runs against Weir
+}
+
+// Verdict says what bounded a run against Weir.
+type Verdict struct {
+	Bound string `json:"bound"` // client, network, proxy, backend or nobody
+	Line  string `json:"line"`  // with the reason, for people
 }
 
 // Point says which share of requests took at most so long.

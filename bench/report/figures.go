@@ -27,7 +27,7 @@ type Figures struct {
 	CPURatio, RateRatio Spread
 	BestCPU, BestRate   bool // it is that peer
 	Failed              int64
-	Notes               []string // why runs were not valid, or what was missed
+	Notes               []string // why runs were not valid, what was missed, what bounded them
 }
 
 // spread returns the median and the bounds of values, zero for none.
@@ -149,6 +149,9 @@ func (f *Figures) note(p *Proxy) {
 		for _, what := range p.Rounds[i].Missed {
 			add(what)
 		}
+	}
+	for _, line := range verdicts(p.Rounds) {
+		add(line)
 	}
 }
 

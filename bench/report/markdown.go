@@ -20,6 +20,8 @@ on another. The proxies took turns in every round (A B C A B C ...), and each ru
   smallest and largest value, which is the noise. CPU and memory: below 1 is better. Throughput: above 1 is better.
 - **idle** is the proportional set size after the start; **peak** is the largest resident set size, summed over the
   processes of the proxy.
+- **bound by** says what held back the runs of Weir, from its own timings and the CPU of every process: the client,
+  the network, the proxy or the backend. For that its metrics are read three times in a run, on its own account.
 - A run in which the generator may have been the bottleneck says so under its table.`
 )
 
@@ -94,18 +96,24 @@ func (d *Document) summary(b *bytes.Buffer) {
 
 func (s *Scenario) markdown(b *bytes.Buffer) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s.\n\n", s.Name, s.Shows, s.Job)
-	t := s.Table()
-	writeRow(b, t.Head)
-	b.WriteString(strings.Repeat("|---", len(t.Head)) + "|\n")
-	for _, row := range t.Rows {
-		writeRow(b, row)
-	}
-	fmt.Fprintf(b, "\n%s.\n", s.Under())
-	for _, n := range s.Notes() {
-		fmt.Fprintf(b, "\n- %s", n)
-	}
-	if len(s.Notes()) > 0 {
-		b.WriteByte('\n')
+	for i, t := range s.Tables() {
+		if t.Title != "" {
+			fmt.Fprintf(b, "\n%s\n\n", t.Title)
+		}
+		writeRow(b, t.Head)
+		b.WriteString(strings.Repeat("|---", len(t.Head)) + "|\n")
+		for _, row := range t.Rows {
+			writeRow(b, row)
+		}
+		if i == 0 {
+			fmt.Fprintf(b, "\n%s.\n", s.Under())
+		}
+		for _, n := range t.Notes {
+			fmt.Fprintf(b, "\n- %s", n)
+		}
+		if len(t.Notes) > 0 {
+			b.WriteByte('\n')
+		}
 	}
 	fmt.Fprintf(b, "\n```sh\n%s\n", s.Command)
 	if s.Load != "" {

@@ -68,8 +68,32 @@ func TestRatios(t *testing.T) {
 	if !small[1].BestCPU || small[2].BestCPU || !small[2].BestRate || small[0].BestCPU {
 		t.Errorf("the best peers are wrong: %+v", small)
 	}
-	if small[0].Failed != 2 || len(small[0].Notes) != 2 {
+	if small[0].Failed != 2 || len(small[0].Notes) != 4 {
 		t.Errorf("got %d failed and notes %q", small[0].Failed, small[0].Notes)
+	}
+}
+
+// TestMore works out by hand what stands beside the rounds.
+func TestMore(t *testing.T) {
+	s := &fixed(t).Scenarios[0]
+	if got := s.Slowest(); got != 52_000 { // nginx: 50, 48, 52 thousand
+		t.Errorf("the slowest proxy's best: got %g", got)
+	}
+	if got := (&Scenario{}).Slowest(); got != 0 {
+		t.Errorf("nobody's best: got %g", got)
+	}
+	if got := len(s.At(s.Levels[0]).Proxies[0].Rounds); got != 3 {
+		t.Errorf("got %d rounds at one level, want 3", got)
+	}
+	if got := s.Proxies[0].widened(func(r *Round) float64 { return r.CPU }); got != (Spread{1.25, 1.25, 1.25}) {
+		t.Errorf("CPU on more CPUs: got %+v", got)
+	}
+	if got := len(s.Tables()); got != 3 {
+		t.Errorf("got %d tables", got)
+	}
+	if got := verdicts([]Round{{}, {Verdict: &Verdict{"proxy", "bound by the proxy: x"}}}); len(got) != 1 ||
+		got[0] != "bound by the proxy: x" {
+		t.Errorf("got the verdicts %q", got)
 	}
 }
 

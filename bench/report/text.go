@@ -66,8 +66,10 @@ func seconds(s float64) string { return time.Duration(s * float64(time.Second)).
 
 // Table is what pages show of a scenario.
 type Table struct {
-	Head []string
-	Rows [][]string
+	Title string // "": the main one
+	Head  []string
+	Rows  [][]string
+	Notes []string // lines under it
 }
 
 // Table gives the figures of the scenario as text.
@@ -79,6 +81,7 @@ func (s *Scenario) Table() Table {
 		"Proxy", "CPU per " + s.Unit, "to the best peer", "Throughput", "to the best peer",
 		"p50", "p99", "p99.9", "idle", "peak", "failed",
 	}}
+	t.Notes = s.Notes()
 	for _, f := range s.Figures() {
 		t.Rows = append(t.Rows, []string{
 			f.Name, cost(f.CPU.Median, s.Unit), ratio(f.CPURatio), rate(f.Rate.Median, s.Unit), ratio(f.RateRatio),
@@ -90,7 +93,7 @@ func (s *Scenario) Table() Table {
 }
 
 func (s *Scenario) memoryTable() Table {
-	t := Table{Head: []string{"Proxy", "per connection", "to the best peer"}}
+	t := Table{Head: []string{"Proxy", "per connection", "to the best peer"}, Notes: s.Notes()}
 	var counts []int
 	for _, p := range s.Proxies {
 		for _, m := range p.Memory {
@@ -124,30 +127,44 @@ func (p *Proxy) MemoryAt(connections int) Spread {
 	return spread(values)
 }
 
-// Notes are the lines under a table.
+// Notes are the lines under the main table.
 func (s *Scenario) Notes() []string {
-	var notes []string
-	for _, f := range s.Figures() {
-		for _, n := range f.Notes {
-			notes = append(notes, f.Name+": "+n)
-		}
-	}
+	notes := s.notes("")
 	for _, l := range s.LeftOut {
 		notes = append(notes, "left out: "+l)
 	}
 	return notes
 }
 
+// notes are those of the rounds, by proxy; when says which rounds.
+func (s *Scenario) notes(when string) []string {
+	var notes []string
+	for _, f := range s.Figures() {
+		for _, n := range f.Notes {
+			notes = append(notes, f.Name+": "+when+n)
+		}
+	}
+	return notes
+}
+
 // WriteText writes a scenario for a terminal.
 func (s *Scenario) WriteText(b *strings.Builder) {
-	t := s.Table()
+	fmt.Fprintf(b, "%s: %s\n", s.Name, s.Job)
+	for _, t := range s.Tables() {
+		if t.Title != "" {
+			fmt.Fprintf(b, "\n%s\n", t.Title)
+		}
+		t.writeText(b)
+	}
+}
+
+func (t *Table) writeText(b *strings.Builder) {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
 		for i, c := range row {
 			widths[i] = max(widths[i], len([]rune(c)))
 		}
 	}
-	fmt.Fprintf(b, "%s: %s\n", s.Name, s.Job)
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
 		for i, c := range row {
 			if i == len(row)-1 {
@@ -158,7 +175,7 @@ func (s *Scenario) WriteText(b *strings.Builder) {
 		}
 		b.WriteByte('\n')
 	}
-	for _, n := range s.Notes() {
+	for _, n := range t.Notes {
 		b.WriteString("  " + n + "\n")
 	}
 }

@@ -72,7 +72,12 @@ func (after cpuTimes) since(before cpuTimes, wall time.Duration) Process {
 		}
 		p.Known = true
 		p.CPUs += (a.all - b.all).Seconds() / wall.Seconds()
-		p.Room = max(p.Room, float64(affinity(pid)))
+		room, set := affinity(pid)
+		if p.Room = max(p.Room, float64(room)); p.Set == "" {
+			p.Set = set
+		} else if p.Set != set {
+			p.Set = mixed
+		}
 		for tid, d := range a.threads {
 			p.Busiest = max(p.Busiest, (d-b.threads[tid]).Seconds()/wall.Seconds())
 		}
@@ -80,18 +85,34 @@ func (after cpuTimes) since(before cpuTimes, wall time.Duration) Process {
 	return p
 }
 
-// affinity is how many CPUs a process may use.
-func affinity(pid int) int {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(pid, &set); err != nil {
-		return 1
+// mixed is the Set of processes that may not all use the same CPUs.
+const mixed = "mixed"
+
+// affinity is how many CPUs a process may use, and which.
+func affinity(pid int) (room int, set string) {
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(pid, &cpus); err != nil {
+		return 1, mixed
 	}
-	return set.Count()
+	var numbers []string
+	for i := 0; len(numbers) < cpus.Count(); i++ {
+		if cpus.IsSet(i) {
+			numbers = append(numbers, strconv.Itoa(i))
+		}
+	}
+	return len(numbers), strings.Join(numbers, ",")
+}
+
+// OwnSet is the Set of this process.
+func OwnSet() string {
+	_, set := affinity(0)
+	return set
 }
 
 // machine reads from /proc/stat what all CPUs together were busy, and from
 // /proc/net/snmp the TCP segments sent, and sent again.
 type machine struct {
+	cpus            int
 	busy            time.Duration
 	sent, sentAgain float64
 }
@@ -99,7 +120,7 @@ type machine struct {
 func readMachine() machine {
 	stat, _ := os.ReadFile("/proc/stat") // nothing is known without
 	snmp, _ := os.ReadFile("/proc/net/snmp")
-	m := machine{busy: busyTime(stat)}
+	m := machine{cpus: cpuCount(stat), busy: busyTime(stat)}
 	m.sent, m.sentAgain = segments(snmp)
 	return m
 }
@@ -114,6 +135,17 @@ func busyTime(stat []byte) (busy time.Duration) {
 		}
 	}
 	return busy
+}
+
+// cpuCount counts the CPUs in /proc/stat, which has all of them: this process may be
+// pinned to a few.
+func cpuCount(stat []byte) (n int) {
+	for line := range strings.Lines(string(stat)) {
+		if len(line) > 3 && line[:3] == "cpu" && line[3] >= '0' && line[3] <= '9' {
+			n++
+		}
+	}
+	return n
 }
 
 // segments takes OutSegs and RetransSegs out of the two Tcp lines, names and values.

@@ -27,6 +27,7 @@ type Process struct {
 	CPUs    float64 `json:"cpus"`                // that were busy
 	Room    float64 `json:"cpus_allowed"`        // that it may use
 	Busiest float64 `json:"busiest_thread_cpus"` // of its busiest thread; 0: not known
+	Set     string  `json:"cpu_set,omitempty"`   // the CPUs that it may use, as 0,1; "": not known
 }
 
 // Stage is one stage of Weir's work, from a sample of its sessions and requests.
@@ -44,7 +45,7 @@ type Stages struct {
 
 // Facts are the numbers of a run.
 type Facts struct {
-	Cores   int     `json:"cores"`        // of the machine
+	Cores   int     `json:"cores"`        // of the machine; 0: not known
 	Machine float64 `json:"machine_cpus"` // that were busy, whoever kept them so; 0: not known
 
 	Client  Process `json:"client"`
@@ -84,7 +85,7 @@ const (
 // a request spends most of its time bounds those who wait for it.
 func Judge(f Facts) Verdict {
 	for _, rule := range []func(*Facts) (Bound, string){
-		bySaturation, byLateness, byMachine, byNetwork, byTime,
+		bySaturation, byLateness, bySharing, byMachine, byNetwork, byTime,
 	} {
 		if b, why := rule(&f); b != "" {
 			return Verdict{b, fmt.Sprintf("bound by the %s: %s", b, why), f}
@@ -151,6 +152,32 @@ func byLateness(f *Facts) (Bound, string) {
 	}
 	return Client, fmt.Sprintf("it sent %s late at the 99th percentile, its limit is %s",
 		round(f.Lateness), f.LatenessLimit)
+}
+
+// bySharing is for parties that are pinned to the same CPUs: none has used all of
+// them, together they have.
+func bySharing(f *Facts) (Bound, string) {
+	for _, p := range f.parties() {
+		if !p.Known || p.Set == "" || p.Set == mixed || p.Room >= float64(f.Cores) {
+			continue
+		}
+		sum, most, name := 0.0, 0.0, Bound("")
+		var all []string
+		for _, o := range f.parties() {
+			if !o.Known || o.Set != p.Set {
+				continue
+			}
+			all = append(all, "the "+string(o.Bound))
+			if sum += o.CPUs; o.CPUs > most {
+				most, name = o.CPUs, o.Bound
+			}
+		}
+		if len(all) > 1 && sum >= saturated*p.Room {
+			return name, fmt.Sprintf("%s together used %.2f of %.3g CPUs, and %.2f of them were its own",
+				strings.Join(all, " and "), sum, p.Room, most)
+		}
+	}
+	return "", ""
 }
 
 // byMachine is for parties that share CPUs: none has used all, together they have.

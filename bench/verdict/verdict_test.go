@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const ms = time.Millisecond
 
-func busy(cpus, room, busiest float64) Process { return Process{true, cpus, room, busiest} }
+func busy(cpus, room, busiest float64) Process { return Process{true, cpus, room, busiest, ""} }
 
 func TestJudge(t *testing.T) {
 	f := func(facts Facts, want Bound, line string) {
@@ -48,6 +48,15 @@ func TestJudge(t *testing.T) {
 	// The client was late for want of something else.
 	f(Facts{Cores: 8, Lateness: 5 * ms, LatenessLimit: ms, Latency: 9 * ms}, Client, "it sent 5ms late")
 	f(Facts{Cores: 8, Lateness: 5 * ms}, Nobody, "")
+
+	// They are pinned to the same CPUs.
+	on := func(set string, cpus float64) Process { return Process{true, cpus, 1, 0, set} }
+	f(Facts{Cores: 4, Client: on("0", 0.6), Proxy: on("1", 0.7), Backend: on("0", 0.39)},
+		Client, "the client and the backend together used 0.99 of 1 CPUs, and 0.60 of them were its own")
+	f(Facts{Cores: 4, Client: on("0", 0.3), Proxy: on("1", 0.7), Backend: on("0", 0.65)}, Backend, "0.65 of them")
+	f(Facts{Cores: 4, Client: on("0", 0.6), Proxy: on("1", 0.97), Backend: on("0", 0.39)}, Proxy, "0.97 of its 1 CPUs")
+	f(Facts{Cores: 4, Client: on("0", 0.6), Proxy: on("1", 0.7), Backend: on("2", 0.39)}, Nobody, "")
+	f(Facts{Cores: 4, Client: on(mixed, 0.6), Proxy: on(mixed, 0.6)}, Nobody, "")
 
 	// They share the machine.
 	f(Facts{Cores: 2, Client: busy(0.6, 2, 0), Proxy: busy(0.9, 2, 0), Backend: busy(0.4, 2, 0)},
@@ -142,6 +151,9 @@ func TestWatchFails(t *testing.T) {
 func TestTables(t *testing.T) {
 	if got := busyTime([]byte("cpu  10 1 20 1000 5 1 2 3 4 5\ncpu0 1 1 1 1\n")); got != 37*clockTick {
 		t.Errorf("busy for %s, want 37 ticks", got)
+	}
+	if got := cpuCount([]byte("cpu  1\ncpu0 1\ncpu11 1\nintr 5\n")); got != 2 {
+		t.Errorf("%d CPUs, want 2", got)
 	}
 	sent, again := segments([]byte("Ip: a b\nIp: 1 2\nTcp: InSegs OutSegs RetransSegs\nTcp: 5 100 7\nUdp: x\nUdp: 1\n"))
 	if sent != 100 || again != 7 {

@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -102,7 +101,7 @@ func (after sample) since(before sample) Seen {
 	wall := after.at.Sub(before.at)
 	d := after.metrics.minus(before.metrics)
 	s := Seen{
-		Cores: runtime.NumCPU(), Proxy: after.proxy.since(before.proxy, wall),
+		Cores: after.machine.cpus, Proxy: after.proxy.since(before.proxy, wall),
 		Backend: after.backend.since(before.backend, wall),
 		InProxy: d.mean("weir_l7_request_seconds", "").Mean,
 	}

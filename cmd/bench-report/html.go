@@ -23,8 +23,7 @@ type page struct {
 
 type section struct {
 	Name, Shows, Job, Under, Command, Load string
-	Table                                  report.Table
-	Notes                                  []string
+	Tables                                 []report.Table
 	Plots                                  []template.HTML
 }
 
@@ -39,13 +38,16 @@ func htmlPage(d *report.Document, reproduce string) ([]byte, error) {
 		s := &d.Scenarios[i]
 		sec := section{
 			Name: s.Name, Shows: s.Shows, Job: s.Job, Under: s.Under(), Command: s.Command, Load: s.Load,
-			Table: s.Table(), Notes: s.Notes(),
+			Tables: s.Tables(),
 		}
 		own := figures{err: plots.err}
 		if s.Idle() {
 			own.add(memoryPlot(s))
 		} else {
-			own.add(latencyPlot(s))
+			own.add(latencyPlot(s, "closed loop"))
+			for _, l := range s.Levels {
+				own.add(latencyPlot(s.At(l), fmt.Sprintf("open loop at %.0f/s", l.Due)))
+			}
 			own.add(sweepPlot(s))
 		}
 		sec.Plots, plots.err = own.drawn, own.err

@@ -25,7 +25,7 @@ func TestHTML(t *testing.T) {
 	text := string(html)
 	for pattern, want := range map[string]int{
 		`<svg `: 5, `<table>`: 3, `<h2 id="l7-small">`: 1, `12\.0 µs`: 1, `weir bench compare --rounds 3 `: 3,
-		`latency distribution`: 1, `throughput against latency`: 1, `memory of idle connections`: 1, `CPU per request<`: 1,
+		`latency distribution \(closed loop\)`: 1, `throughput against latency`: 1, `memory of idle connections`: 1, `CPU per request<`: 1,
 	} {
 		if n := len(regexp.MustCompile(pattern).FindAllString(text, -1)); n < want {
 			t.Errorf("%q is there %d times, want %d", pattern, n, want)

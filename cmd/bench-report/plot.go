@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image/color"
 	"math"
@@ -94,8 +95,8 @@ func decades(p *plot.Plot) {
 func nines(quantile float64) float64 { return -math.Log10(1 - quantile) }
 
 // latencyPlot shows the distribution of the middle round of each proxy.
-func latencyPlot(s *report.Scenario) ([]byte, error) {
-	p := newPlot("latency distribution", "share of requests", "µs")
+func latencyPlot(s *report.Scenario, how string) ([]byte, error) {
+	p := newPlot("latency distribution ("+how+")", "share of requests", "µs")
 	p.X.Tick.Marker = plot.ConstantTicks{
 		{Value: 0, Label: "0"},
 		{Value: nines(0.5), Label: "50%"},
@@ -147,17 +148,22 @@ func memoryPlot(s *report.Scenario) ([]byte, error) {
 	return svg(p)
 }
 
-// sweepPlot shows p99 against throughput where rates were swept; else nil.
+// sweepPlot shows p99 against throughput where there are several rates; else nil.
 func sweepPlot(s *report.Scenario) ([]byte, error) {
 	p := newPlot("throughput against latency (open loop)", s.Unit+"s answered per second", "p99, µs")
 	drawn := false
 	for i := range s.Proxies {
 		var points plotter.XYs
-		for _, r := range s.Proxies[i].Sweep {
-			if r.P99 > 0 {
-				points = append(points, plotter.XY{X: r.Rate, Y: r.P99})
+		for _, l := range s.Levels {
+			for _, f := range s.At(l).Figures()[i : i+1] {
+				points = append(points, plotter.XY{X: f.Rate.Median, Y: f.P99.Median})
 			}
 		}
+		for _, r := range s.Proxies[i].Sweep {
+			points = append(points, plotter.XY{X: r.Rate, Y: r.P99})
+		}
+		points = slices.DeleteFunc(points, func(p plotter.XY) bool { return p.Y <= 0 })
+		slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
 		drawn = drawn || len(points) > 1
 		if err := addLine(p, s.Proxies[i].Name, points); err != nil {
 			return nil, err

@@ -29,6 +29,7 @@ type benchCompareCmd struct {
 	Duration   time.Duration     `short:"d" placeholder:"TIME" help:"Length of each run, instead of the scenario's."`
 	Warmup     time.Duration     `default:"-1s" placeholder:"TIME" help:"Time before it, instead of the scenario's."`
 	Rates      []int             `placeholder:"N" help:"Also one run at each rate: latency at a given throughput."`
+	Cores      int               `placeholder:"N" help:"Also the rounds with the proxies on so many CPUs."`
 	Output     string            `short:"o" default:"weir-bench.json" placeholder:"FILE" help:"The results, as JSON."`
 	Append     bool              `help:"Add to the results that are there, in place of scenarios of the same name."`
 	Commit     string            `placeholder:"ID" help:"What Weir was built from, where the binary does not know."`
@@ -147,6 +148,9 @@ func (c *benchCompareCmd) again() string {
 	if c.BuildCaddy {
 		b.WriteString(" --build-caddy")
 	}
+	if c.Cores > 0 {
+		fmt.Fprintf(&b, " --cores %d", c.Cores)
+	}
 	for i, r := range c.Rates {
 		b.WriteString([]string{",", " --rates "}[btoi(i == 0)] + strconv.Itoa(r))
 	}
@@ -176,6 +180,9 @@ func (c *benchCompareCmd) scenarios() ([]*conf.Scenario, error) {
 		}
 		if c.Warmup >= 0 {
 			s.Warmup = c.Warmup
+		}
+		if c.Cores > 0 && s.Workload.Kind != "idle" {
+			s.Scale = c.Cores
 		}
 		all = append(all, s)
 	}

@@ -40,7 +40,7 @@ func runFacts(seen verdict.Seen, r *load.Result) verdict.Facts {
 	}
 	f := verdict.Facts{
 		Cores: seen.Cores, Machine: seen.Machine,
-		Client: verdict.Process{Known: true, CPUs: r.Generator.Share, Room: room},
+		Client: verdict.Process{Known: true, CPUs: r.Generator.Share, Room: room, Set: verdict.OwnSet()},
 		Proxy:  seen.Proxy, Backend: seen.Backend,
 		Latency: micros(r.Latency.Mean), InProxy: seen.InProxy, Stages: seen.Stages,
 		Bytes: max(r.RateIn, r.RateOut), Link: linkSpeed(r.Plan.Address), Retransmits: seen.Retransmits,
