@@ -109,43 +109,53 @@ func OwnSet() string {
 	return set
 }
 
-// machine reads from /proc/stat what all CPUs together were busy, and from
-// /proc/net/snmp the TCP segments sent, and sent again.
+// machine is what /proc/stat says of each CPU, and /proc/net/snmp of the TCP segments
+// sent, and sent again.
 type machine struct {
-	cpus            int
-	busy            time.Duration
+	busy            []time.Duration // by the CPU's number
 	sent, sentAgain float64
 }
 
 func readMachine() machine {
 	stat, _ := os.ReadFile("/proc/stat") // nothing is known without
 	snmp, _ := os.ReadFile("/proc/net/snmp")
-	m := machine{cpus: cpuCount(stat), busy: busyTime(stat)}
+	m := machine{busy: busyTimes(stat)}
 	m.sent, m.sentAgain = segments(snmp)
 	return m
 }
 
-// busyTime takes the first line of /proc/stat: all but idle and iowait.
-func busyTime(stat []byte) (busy time.Duration) {
-	line, _, _ := strings.Cut(string(stat), "\n")
-	for i, f := range strings.Fields(line) {
-		const idle, iowait, guest = 4, 5, 9 // guest time is counted as user time already
-		if n, err := strconv.ParseInt(f, 10, 64); err == nil && i != idle && i != iowait && i < guest {
-			busy += time.Duration(n) * clockTick
+// busyTimes takes the time of each CPU out of /proc/stat: all but idle and iowait.
+// It has all CPUs, also where this process may use only a few.
+func busyTimes(stat []byte) (busy []time.Duration) {
+	for line := range strings.Lines(string(stat)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
 		}
+		cpu, ok := strings.CutPrefix(fields[0], "cpu")
+		if _, err := strconv.Atoi(cpu); !ok || err != nil {
+			continue // the sum of all, or something else
+		}
+		var sum time.Duration
+		for i, f := range fields {
+			const idle, iowait, guest = 4, 5, 9 // guest time is counted as user time already
+			if n, err := strconv.ParseInt(f, 10, 64); err == nil && i != idle && i != iowait && i < guest {
+				sum += time.Duration(n) * clockTick
+			}
+		}
+		busy = append(busy, sum)
 	}
 	return busy
 }
 
-// cpuCount counts the CPUs in /proc/stat, which has all of them: this process may be
-// pinned to a few.
-func cpuCount(stat []byte) (n int) {
-	for line := range strings.Lines(string(stat)) {
-		if len(line) > 3 && line[:3] == "cpu" && line[3] >= '0' && line[3] <= '9' {
-			n++
+// since is how busy each CPU was between two readings.
+func (after machine) since(before machine, wall time.Duration) (busy []float64) {
+	for i := range min(len(after.busy), len(before.busy)) {
+		if wall > 0 {
+			busy = append(busy, (after.busy[i]-before.busy[i]).Seconds()/wall.Seconds())
 		}
 	}
-	return n
+	return busy
 }
 
 // segments takes OutSegs and RetransSegs out of the two Tcp lines, names and values.

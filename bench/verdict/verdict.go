@@ -5,6 +5,8 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -45,8 +47,8 @@ type Stages struct {
 
 // Facts are the numbers of a run.
 type Facts struct {
-	Cores   int     `json:"cores"`        // of the machine; 0: not known
-	Machine float64 `json:"machine_cpus"` // that were busy, whoever kept them so; 0: not known
+	// Busy is how busy each CPU of the machine was, whoever kept it so; empty: not known.
+	Busy []float64 `json:"busy_cpus"`
 
 	Client  Process `json:"client"`
 	Proxy   Process `json:"proxy"`
@@ -73,6 +75,7 @@ type Verdict struct {
 
 const (
 	saturated   = 0.9  // share of its CPUs from which on somebody has none left
+	fairShare   = 0.25 // of its CPUs: what other programs leave to somebody, however busy they are
 	linkFull    = 0.9  // share of a link
 	lossy       = 0.01 // share of segments sent again
 	mostOf      = 0.5  // share of the latency that makes somebody its cause
@@ -95,13 +98,53 @@ func Judge(f Facts) Verdict {
 	return Verdict{Nobody, nobody, f}
 }
 
-// load is how full a process is: of the CPUs it may use, or of one for a thread that
-// does all the work.
-func (p *Process) load() float64 {
+// cpus are the numbers of the CPUs that a process may use; nil: not known.
+func (p *Process) cpus() (numbers []int) {
+	for word := range strings.SplitSeq(p.Set, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// others is how much of a party's CPUs went to programs that are no party.
+func (f *Facts) others(p *Process) float64 {
+	mine := p.cpus()
+	busy := 0.0
+	for _, n := range mine {
+		if n < len(f.Busy) {
+			busy += f.Busy[n]
+		}
+	}
+	for _, o := range f.parties() {
+		theirs := o.cpus()
+		both := 0
+		for _, n := range theirs {
+			if slices.Contains(mine, n) {
+				both++
+			}
+		}
+		if o.Known && both > 0 {
+			busy -= o.CPUs * float64(both) / float64(len(theirs))
+		}
+	}
+	return max(busy, 0)
+}
+
+// load is how full a party is: of the CPUs it may use, less what other programs took
+// of them, or of one CPU for a thread that does all the work.
+func (f *Facts) load(p *Process) float64 {
 	if !p.Known || p.Room < partialRoom {
 		return 0
 	}
-	return max(p.CPUs/p.Room, p.Busiest)
+	room := p.Room
+	if cpus := p.cpus(); len(cpus) > 0 {
+		room = max(min(room, float64(len(cpus))-f.others(p)), fairShare*room)
+	}
+	return max(p.CPUs/room, p.Busiest)
 }
 
 // parties in the order in which a tie is decided: who is nearer to the client hides
@@ -119,16 +162,18 @@ func (f *Facts) parties() []struct {
 func bySaturation(f *Facts) (Bound, string) {
 	var who Bound
 	var fullest Process
+	most := 0.0
 	var others []string
 	for _, p := range f.parties() {
-		if p.load() < saturated {
+		load := f.load(p.Process)
+		if load < saturated {
 			continue
 		}
-		if who == "" || p.load() > fullest.load() {
+		if who == "" || load > most {
 			if who != "" {
 				others = append(others, string(who))
 			}
-			who, fullest = p.Bound, *p.Process
+			who, fullest, most = p.Bound, *p.Process, load
 			continue
 		}
 		others = append(others, string(p.Bound))
@@ -137,8 +182,12 @@ func bySaturation(f *Facts) (Bound, string) {
 		return "", ""
 	}
 	why := fmt.Sprintf("it used %.2f of its %.3g CPUs", fullest.CPUs, fullest.Room)
-	if fullest.CPUs < saturated*fullest.Room {
+	switch {
+	case fullest.CPUs >= saturated*fullest.Room:
+	case fullest.Busiest >= saturated:
 		why = fmt.Sprintf("one of its threads used %.2f of a CPU", fullest.Busiest)
+	default:
+		why += fmt.Sprintf(", and other programs %.2f", f.others(&fullest))
 	}
 	if len(others) > 0 {
 		why += "; so did the " + strings.Join(others, " and the ") + ", nearly"
@@ -158,7 +207,7 @@ func byLateness(f *Facts) (Bound, string) {
 // them, together they have.
 func bySharing(f *Facts) (Bound, string) {
 	for _, p := range f.parties() {
-		if !p.Known || p.Set == "" || p.Set == mixed || p.Room >= float64(f.Cores) {
+		if !p.Known || p.Set == "" || p.Set == mixed || p.Room >= float64(len(f.Busy)) {
 			continue
 		}
 		sum, most, name := 0.0, 0.0, Bound("")
@@ -172,7 +221,7 @@ func bySharing(f *Facts) (Bound, string) {
 				most, name = o.CPUs, o.Bound
 			}
 		}
-		if len(all) > 1 && sum >= saturated*p.Room {
+		if len(all) > 1 && sum >= saturated*(p.Room-f.others(p.Process)) && sum >= fairShare*p.Room {
 			return name, fmt.Sprintf("%s together used %.2f of %.3g CPUs, and %.2f of them were its own",
 				strings.Join(all, " and "), sum, p.Room, most)
 		}
@@ -182,7 +231,10 @@ func bySharing(f *Facts) (Bound, string) {
 
 // byMachine is for parties that share CPUs: none has used all, together they have.
 func byMachine(f *Facts) (Bound, string) {
-	sum := f.Machine
+	sum, cores := 0.0, float64(len(f.Busy))
+	for _, b := range f.Busy {
+		sum += b
+	}
 	most, name := 0.0, Bound("")
 	known := 0.0
 	for _, p := range f.parties() {
@@ -195,11 +247,11 @@ func byMachine(f *Facts) (Bound, string) {
 		}
 	}
 	sum = max(sum, known)
-	if f.Cores == 0 || name == "" || sum < saturated*float64(f.Cores) || known < mostOf*sum {
+	if cores == 0 || name == "" || sum < saturated*cores || known < mostOf*sum {
 		return "", ""
 	}
-	return name, fmt.Sprintf("the machine used %.2f of its %d CPUs, and %.2f of them went to the %s",
-		min(sum, float64(f.Cores)), f.Cores, most, name)
+	return name, fmt.Sprintf("the machine used %.2f of its %g CPUs, and %.2f of them went to the %s",
+		min(sum, cores), cores, most, name)
 }
 
 func byNetwork(f *Facts) (Bound, string) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const ms = time.Millisecond
 
 func busy(cpus, room, busiest float64) Process { return Process{true, cpus, room, busiest, ""} }
+
+// cpus is a machine of n CPUs, of which so many were busy in all.
+func cpus(n int, busy float64) []float64 { return slices.Repeat([]float64{busy / float64(n)}, n) }
 
 func TestJudge(t *testing.T) {
 	f := func(facts Facts, want Bound, line string) {
@@ -38,41 +42,50 @@ func TestJudge(t *testing.T) {
 	}
 
 	// Somebody has no CPU left.
-	f(Facts{Cores: 8, Client: busy(0.97, 1, 0.95), Proxy: busy(0.5, 4, 0.3)}, Client, "it used 0.97 of its 1 CPUs")
-	f(Facts{Cores: 8, Client: busy(0.4, 1, 0.4), Proxy: busy(3.8, 4, 0.9)}, Proxy, "3.80 of its 4 CPUs")
-	f(Facts{Cores: 8, Client: busy(0.4, 1, 0.4), Backend: busy(1.02, 4, 0.99)}, Backend, "one of its threads used 0.99")
-	f(Facts{Cores: 8, Client: busy(0.92, 1, 0), Proxy: busy(0.99, 1, 0)}, Proxy, "so did the client, nearly")
-	f(Facts{Cores: 8, Proxy: busy(0.99, 1, 0), Backend: busy(0.95, 1, 0)}, Proxy, "so did the backend, nearly")
-	f(Facts{Cores: 8, Client: Process{CPUs: 5, Room: 1}}, Nobody, "nothing is at its limit")
+	f(Facts{Busy: cpus(8, 0), Client: busy(0.97, 1, 0.95), Proxy: busy(0.5, 4, 0.3)}, Client, "it used 0.97 of its 1 CPUs")
+	f(Facts{Busy: cpus(8, 0), Client: busy(0.4, 1, 0.4), Proxy: busy(3.8, 4, 0.9)}, Proxy, "3.80 of its 4 CPUs")
+	f(Facts{Busy: cpus(8, 0), Client: busy(0.4, 1, 0.4), Backend: busy(1.02, 4, 0.99)}, Backend, "one of its threads used 0.99")
+	f(Facts{Busy: cpus(8, 0), Client: busy(0.92, 1, 0), Proxy: busy(0.99, 1, 0)}, Proxy, "so did the client, nearly")
+	f(Facts{Busy: cpus(8, 0), Proxy: busy(0.99, 1, 0), Backend: busy(0.95, 1, 0)}, Proxy, "so did the backend, nearly")
+	f(Facts{Busy: cpus(8, 0), Client: Process{CPUs: 5, Room: 1}}, Nobody, "nothing is at its limit")
 
 	// The client was late for want of something else.
-	f(Facts{Cores: 8, Lateness: 5 * ms, LatenessLimit: ms, Latency: 9 * ms}, Client, "it sent 5ms late")
-	f(Facts{Cores: 8, Lateness: 5 * ms}, Nobody, "")
+	f(Facts{Busy: cpus(8, 0), Lateness: 5 * ms, LatenessLimit: ms, Latency: 9 * ms}, Client, "it sent 5ms late")
+	f(Facts{Busy: cpus(8, 0), Lateness: 5 * ms}, Nobody, "")
 
 	// They are pinned to the same CPUs.
 	on := func(set string, cpus float64) Process { return Process{true, cpus, 1, 0, set} }
-	f(Facts{Cores: 4, Client: on("0", 0.6), Proxy: on("1", 0.7), Backend: on("0", 0.39)},
+	f(Facts{Busy: cpus(4, 0), Client: on("0", 0.6), Proxy: on("1", 0.7), Backend: on("0", 0.39)},
 		Client, "the client and the backend together used 0.99 of 1 CPUs, and 0.60 of them were its own")
-	f(Facts{Cores: 4, Client: on("0", 0.3), Proxy: on("1", 0.7), Backend: on("0", 0.65)}, Backend, "0.65 of them")
-	f(Facts{Cores: 4, Client: on("0", 0.6), Proxy: on("1", 0.97), Backend: on("0", 0.39)}, Proxy, "0.97 of its 1 CPUs")
-	f(Facts{Cores: 4, Client: on("0", 0.6), Proxy: on("1", 0.7), Backend: on("2", 0.39)}, Nobody, "")
-	f(Facts{Cores: 4, Client: on(mixed, 0.6), Proxy: on(mixed, 0.6)}, Nobody, "")
+	f(Facts{Busy: cpus(4, 0), Client: on("0", 0.3), Proxy: on("1", 0.7), Backend: on("0", 0.65)}, Backend, "0.65 of them")
+	f(Facts{Busy: cpus(4, 0), Client: on("0", 0.6), Proxy: on("1", 0.97), Backend: on("0", 0.39)}, Proxy, "0.97 of its 1 CPUs")
+	f(Facts{Busy: cpus(4, 0), Client: on("0", 0.6), Proxy: on("1", 0.7), Backend: on("2", 0.39)}, Nobody, "")
+	f(Facts{Busy: cpus(4, 0), Client: on(mixed, 0.6), Proxy: on(mixed, 0.6)}, Nobody, "")
+
+	// Other programs take CPU away from them, which leaves a fair share.
+	noisy := []float64{1, 1}
+	f(Facts{Busy: noisy, Proxy: on("1", 0.5), Client: on("0", 0.2)},
+		Proxy, "it used 0.50 of its 1 CPUs, and other programs 0.50")
+	f(Facts{Busy: noisy, Proxy: on("1", 0.1), Client: on("0", 0.3)}, Client, "0.30 of its 1 CPUs")
+	f(Facts{Busy: noisy, Proxy: on("1", 0.1), Client: on("0", 0.1)}, Nobody, "")
+	f(Facts{Busy: noisy, Proxy: on("1", 0.1), Client: on("0", 0.2), Backend: on("0", 0.3)},
+		Backend, "the client and the backend together used 0.50")
 
 	// They share the machine.
-	f(Facts{Cores: 2, Client: busy(0.6, 2, 0), Proxy: busy(0.9, 2, 0), Backend: busy(0.4, 2, 0)},
+	f(Facts{Busy: cpus(2, 0), Client: busy(0.6, 2, 0), Proxy: busy(0.9, 2, 0), Backend: busy(0.4, 2, 0)},
 		Proxy, "used 1.90 of its 2 CPUs, and 0.90 of them went to the proxy")
-	f(Facts{Cores: 2, Client: busy(1.1, 2, 0), Proxy: busy(0.5, 2, 0), Machine: 2}, Client, "2.00 of its 2 CPUs")
-	f(Facts{Cores: 2, Client: busy(0.1, 2, 0), Proxy: busy(0.2, 2, 0), Machine: 2}, Nobody, "") // others did it
+	f(Facts{Busy: cpus(2, 2), Client: busy(1.1, 2, 0), Proxy: busy(0.5, 2, 0)}, Client, "2.00 of its 2 CPUs")
+	f(Facts{Busy: cpus(2, 2), Client: busy(0.1, 2, 0), Proxy: busy(0.2, 2, 0)}, Nobody, "") // others did it
 
 	// The network.
-	f(Facts{Cores: 8, Bytes: 118e6, Link: 125e6}, Network, "118 of 125 MB/s")
-	f(Facts{Cores: 8, Bytes: 60e6, Link: 125e6}, Nobody, "")
-	f(Facts{Cores: 8, Retransmits: 0.03}, Network, "3.0% of the TCP segments")
+	f(Facts{Busy: cpus(8, 0), Bytes: 118e6, Link: 125e6}, Network, "118 of 125 MB/s")
+	f(Facts{Busy: cpus(8, 0), Bytes: 60e6, Link: 125e6}, Nobody, "")
+	f(Facts{Busy: cpus(8, 0), Retransmits: 0.03}, Network, "3.0% of the TCP segments")
 
 	// Nothing is full: where does the time go?
 	idle := busy(0.1, 4, 0.1)
 	at := func(latency, in time.Duration, s Stages) Facts {
-		return Facts{Cores: 8, Client: idle, Proxy: idle, Latency: latency, InProxy: in, Stages: s}
+		return Facts{Busy: cpus(8, 0), Client: idle, Proxy: idle, Latency: latency, InProxy: in, Stages: s}
 	}
 	f(at(21*ms, 20*ms+ms/2, stages(0, 20*ms, ms/10)), Backend, "waits 20ms of 21ms for it")
 	f(at(21*ms, 20*ms, stages(100*ms, 9*ms, ms/10)), Backend, "waits 19ms of 21ms")
@@ -124,7 +137,7 @@ func TestWatch(t *testing.T) {
 	if got.InProxy != 21*ms || got.Stages.FirstByte != (Stage{2, 20 * ms}) || got.Stages.Connect.Count != 0 {
 		t.Errorf("in the proxy %s, stages %+v", got.InProxy, got.Stages)
 	}
-	if !got.Proxy.Known || got.Proxy.CPUs <= 0 || got.Proxy.Room < 1 || got.Machine <= 0 || got.Cores < 1 {
+	if !got.Proxy.Known || got.Proxy.CPUs <= 0 || got.Proxy.Room < 1 || len(got.Busy) < 1 {
 		t.Errorf("%+v", got)
 	}
 	if !got.Backend.Known {
@@ -149,11 +162,9 @@ func TestWatchFails(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	if got := busyTime([]byte("cpu  10 1 20 1000 5 1 2 3 4 5\ncpu0 1 1 1 1\n")); got != 37*clockTick {
-		t.Errorf("busy for %s, want 37 ticks", got)
-	}
-	if got := cpuCount([]byte("cpu  1\ncpu0 1\ncpu11 1\nintr 5\n")); got != 2 {
-		t.Errorf("%d CPUs, want 2", got)
+	got := busyTimes([]byte("cpu  99 1 1 1\ncpu0 10 1 20 1000 5 1 2 3 4 5\ncpu1 1 1 1 1\nintr 5\n"))
+	if !slices.Equal(got, []time.Duration{37 * clockTick, 3 * clockTick}) {
+		t.Errorf("busy for %s, want 37 and 3 ticks", got)
 	}
 	sent, again := segments([]byte("Ip: a b\nIp: 1 2\nTcp: InSegs OutSegs RetransSegs\nTcp: 5 100 7\nUdp: x\nUdp: 1\n"))
 	if sent != 100 || again != 7 {

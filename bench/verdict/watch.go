@@ -24,8 +24,7 @@ type Source struct {
 
 // Seen is what a Source says of a run: Facts without what only the client knows.
 type Seen struct {
-	Cores          int
-	Machine        float64
+	Busy           []float64
 	Proxy, Backend Process
 	InProxy        time.Duration
 	Stages         Stages
@@ -101,12 +100,9 @@ func (after sample) since(before sample) Seen {
 	wall := after.at.Sub(before.at)
 	d := after.metrics.minus(before.metrics)
 	s := Seen{
-		Cores: after.machine.cpus, Proxy: after.proxy.since(before.proxy, wall),
+		Busy: after.machine.since(before.machine, wall), Proxy: after.proxy.since(before.proxy, wall),
 		Backend: after.backend.since(before.backend, wall),
 		InProxy: d.mean("weir_l7_request_seconds", "").Mean,
-	}
-	if wall > 0 {
-		s.Machine = (after.machine.busy - before.machine.busy).Seconds() / wall.Seconds()
 	}
 	if sent := after.machine.sent - before.machine.sent; sent > 0 {
 		s.Retransmits = (after.machine.sentAgain - before.machine.sentAgain) / sent

@@ -39,7 +39,7 @@ func runFacts(seen verdict.Seen, r *load.Result) verdict.Facts {
 		}
 	}
 	f := verdict.Facts{
-		Cores: seen.Cores, Machine: seen.Machine,
+		Busy:   seen.Busy,
 		Client: verdict.Process{Known: true, CPUs: r.Generator.Share, Room: room, Set: verdict.OwnSet()},
 		Proxy:  seen.Proxy, Backend: seen.Backend,
 		Latency: micros(r.Latency.Mean), InProxy: seen.InProxy, Stages: seen.Stages,
