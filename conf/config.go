@@ -80,6 +80,7 @@ type Pool struct {
 	Health         Health
 	Ejection       Ejection
 	KeepAlive      KeepAlive
+	Sessions       Sessions
 }
 
 // Server is one entry of servers in a pool.
@@ -136,6 +137,15 @@ type Ejection struct {
 type KeepAlive struct {
 	MaxIdle     int // per endpoint; 0: none are kept
 	IdleTimeout time.Duration
+}
+
+// Sessions is [pool.NAME.sessions]: what becomes of L4 sessions whose server is
+// lost. Each of the first three is keep, drain or close.
+type Sessions struct {
+	OnDown       string
+	OnRemoved    string
+	OnRoleLost   string
+	DrainTimeout time.Duration
 }
 
 // L4 is one [[l4]]: TCP connections passed through.

@@ -73,6 +73,11 @@ max_idle = 256
 				value: sub(func(p *Pool) *KeepAlive { return &p.KeepAlive }, keepAliveTable()),
 				doc:   "Idle connections kept to HTTP servers.",
 			},
+			{
+				name:  "sessions",
+				value: sub(func(p *Pool) *Sessions { return &p.Sessions }, sessionsTable()),
+				doc:   "What becomes of TCP sessions whose server is lost.",
+			},
 		},
 	}
 }

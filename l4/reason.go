@@ -25,6 +25,10 @@ const (
 	reasonConnectFailed                   // every backend that was tried failed
 	reasonBackendRefusedTLS               // a PostgreSQL backend did not accept TLS
 	reasonNoDescriptors                   // Weir was out of descriptors
+	reasonBackendDown                     // the active check took the backend out
+	reasonBackendRemoved                  // the backend left the pool
+	reasonRoleLost                        // the backend no longer has the role that the pool wants
+	reasonAdmin                           // the administrator ended it
 	reasonDrain                           // the drain took too long, or Weir stopped
 	reasonInternal                        // a bug of Weir
 	numReasons
@@ -65,6 +69,10 @@ var reasons = [numReasons]struct {
 	reasonConnectFailed:     {"connect_failed", sideUpstream, true},
 	reasonBackendRefusedTLS: {"backend_refused_tls", sideUpstream, true},
 	reasonNoDescriptors:     {"no_descriptors", sideInternal, true},
+	reasonBackendDown:       {"backend_down", sideUpstream, true},
+	reasonBackendRemoved:    {"backend_removed", sideInternal, true},
+	reasonRoleLost:          {"backend_role_lost", sideUpstream, true},
+	reasonAdmin:             {"admin", sideInternal, true},
 	reasonDrain:             {"drain", sideInternal, true},
 	reasonInternal:          {"internal", sideInternal, true},
 }

@@ -58,6 +58,9 @@ type Server struct {
 	handOver  func(string, loop.Handover)
 	exhausted func()
 	shards    []*shard
+	joined    joined
+	closing   chan struct{} // closed by Close
+	closeOnce sync.Once
 
 	maxPipes int64
 	pipes    atomic.Int64 // open ones
@@ -100,6 +103,7 @@ func New(o Options) (*Server, error) {
 		log:      o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns,
 		handOver: o.HandOver, exhausted: o.Exhausted,
 		bindings: make(map[bindKey]*binding), listeners: make(map[string]*listener),
+		closing: make(chan struct{}),
 	}
 	stages := newStages(o.Metrics)
 	for i := range o.Loops {
@@ -206,6 +210,7 @@ func (s *Server) Sessions() int {
 // Close stops accepting, resets all sessions and ends the loops. It returns when
 // they have ended. A second call does nothing.
 func (s *Server) Close() {
+	s.closeOnce.Do(func() { close(s.closing) })
 	s.StopAccepting()
 	s.closeSessions()
 	for _, w := range s.shards {

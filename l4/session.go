@@ -68,6 +68,7 @@ type session struct {
 	timed      bool     // stages of this session are sampled
 	stages     accesslog.Stages
 
+	number     uint64   // in the order of its loop; part of its ID
 	prev, next *session // its shard's list; next also in its free list
 }
 

@@ -28,7 +28,9 @@ type shard struct {
 	line   accesslog.L4Record
 	giving loop.Handover // while the hand-over function runs
 
-	first   *session // all that are open
+	first   *session // all that are open, the youngest first
+	scans   []*scan  // that walk the list
+	number  uint64   // of the last session
 	free    *session
 	nfree   int
 	sampler metric.Sampler
@@ -94,6 +96,8 @@ func (sh *shard) get() *session {
 		s = new(session)
 	}
 	s.shard = sh
+	sh.number++
+	s.number = sh.number
 	if s.next = sh.first; s.next != nil {
 		s.next.prev = s
 	}
@@ -104,6 +108,7 @@ func (sh *shard) get() *session {
 // retire takes a closed session off the list. Its fields stay until it is used
 // again: the callback that closed it may still look at its state.
 func (sh *shard) retire(s *session) {
+	sh.skip(s)
 	if s.next != nil {
 		s.next.prev = s.prev
 	}

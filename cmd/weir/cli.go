@@ -7,14 +7,15 @@ Exit codes: 0 it worked, or it stopped as it was told to; 1 it failed or was ref
 
 // cli is the command line. Help texts are what docs/cli.md says.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Run with a configuration file, in the foreground."`
-	Demo    demoCmd    `cmd:"" help:"Try it out: embedded backends, L4, L7 and admin, nothing to configure."`
-	Proxy   proxyCmd   `cmd:"" help:"Run one listener in front of servers, without a file."`
-	Check   checkCmd   `cmd:"" help:"Check a configuration file and say all that is wrong with it."`
-	Reload  reloadCmd  `cmd:"" help:"Make a running Weir read its file again."`
-	Bench   benchCmd   `cmd:"" help:"Measure: generate load, or serve it."`
-	Docs    docsCmd    `cmd:"" help:"Print a page of the reference."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run      runCmd      `cmd:"" help:"Run with a configuration file, in the foreground."`
+	Demo     demoCmd     `cmd:"" help:"Try it out: embedded backends, L4, L7 and admin, nothing to configure."`
+	Proxy    proxyCmd    `cmd:"" help:"Run one listener in front of servers, without a file."`
+	Check    checkCmd    `cmd:"" help:"Check a configuration file and say all that is wrong with it."`
+	Reload   reloadCmd   `cmd:"" help:"Make a running Weir read its file again."`
+	Sessions sessionsCmd `cmd:"" help:"List the live L4 sessions of a running Weir, or close some."`
+	Bench    benchCmd    `cmd:"" help:"Measure: generate load, or serve it."`
+	Docs     docsCmd     `cmd:"" help:"Print a page of the reference."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // Detailed help, shown by `weir COMMAND --help` and in docs/cli.md.
@@ -42,6 +43,18 @@ The signals are those of weir run, but SIGHUP, as from a terminal that is closed
 
 func (checkCmd) Help() string {
 	return `Every problem is shown with its line, and certificates are compared with their keys. Nothing is bound.`
+}
+
+func (sessionsListCmd) Help() string {
+	return `Sessions are the connections that an [[l4]] passes through; those that an [[l7]] serves are not among them.
+The process is found as weir reload finds it.`
+}
+
+func (sessionsCloseCmd) Help() string {
+	return `Both connections of a session are reset. Examples:
+
+    weir sessions close -c weir.toml 4711
+    weir sessions close -c weir.toml --backend 10.0.0.1:5432`
 }
 
 func (reloadCmd) Help() string {

@@ -142,6 +142,8 @@ func (r *Registry) checkOnce(ctx context.Context, e *Endpoint) {
 	}
 	if r.checked(e, start, time.Since(start), found, err) {
 		r.dropped(e)
+	} else {
+		r.tellLost()
 	}
 }
 
@@ -224,6 +226,7 @@ func (r *Registry) goDown(e *Endpoint, now time.Time, err error) {
 	r.rebuildAround(e, now)
 	for _, m := range e.members {
 		r.stateChanged(m, StateDown)
+		r.lose(m, LossDown, now)
 		r.events.add(slog.LevelWarn, "backend down", "pool", m.group.name, "backend", m.name, "reason", err)
 	}
 }

@@ -79,6 +79,7 @@ type sim struct {
 	r     *Registry
 	start time.Time
 	downs []string
+	losts []Lost
 	mu    sync.Mutex
 }
 
@@ -91,6 +92,10 @@ func simulate(t *testing.T, f func(s *sim)) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.downs = append(s.downs, e.String())
+		}, OnLost: func(l Lost) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.losts = append(s.losts, l)
 		}})
 		s.r.prober = s.fakeProber
 		f(s)

@@ -2,13 +2,16 @@ package backend
 
 import "time"
 
-// keep waits for what falls due: ends of ejections and steps of slow starts.
+// keep waits for what falls due: ends of ejections and drains, and steps of slow starts.
 func (r *Registry) keep() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		next := time.Now().Add(time.Second) // where a panic left it open
-		r.guard("keeper", func() { next = r.tick(time.Now()) })
+		r.guard("keeper", func() {
+			next = r.tick(time.Now())
+			r.tellLost()
+		})
 		timer.Reset(time.Until(next))
 		select {
 		case <-r.ctx.Done():
@@ -50,7 +53,7 @@ func (r *Registry) tick(now time.Time) time.Time {
 			next = g.nextRamp
 		}
 	}
-	return next
+	return r.endDrains(now, next)
 }
 
 // endEjection lets e back in when its time is over, and returns when to look

@@ -42,6 +42,9 @@ func (g *Group) setMembers(now time.Time) []*Endpoint {
 	for _, m := range before {
 		if old[m.name] == m {
 			gone = g.remove(m, gone)
+			if !taken[m.name] { // else only its check settings changed
+				g.r.lose(m, LossRemoved, now)
+			}
 		}
 	}
 	// Only now, as a member that is new may show its metrics under the name of one that left.

@@ -27,6 +27,10 @@ type Options struct {
 	// dropped. It is called without locks, on whatever goroutine noticed, an event
 	// loop included: it must not block. Nil: no one is told.
 	OnDown func(*Endpoint)
+
+	// OnLost is told of each server whose sessions its pool wants closed now. It is
+	// called as OnDown is. Nil: no one is told.
+	OnLost func(Lost)
 }
 
 // Registry owns all groups and endpoints of a process and the goroutines that
@@ -35,6 +39,7 @@ type Registry struct {
 	events   *events
 	metrics  *metric.Registry
 	onDown   func(*Endpoint)
+	onLost   func(Lost)
 	resolver atomic.Pointer[resolver]
 	prober   prober
 
@@ -52,6 +57,7 @@ type Registry struct {
 	dns       conf.DNS
 	version   uint64 // of Commit
 	lastID    uint64
+	losses    losses
 	closed    bool
 }
 
@@ -66,9 +72,12 @@ func New(o Options) *Registry {
 	if o.OnDown == nil {
 		o.OnDown = func(*Endpoint) {}
 	}
+	if o.OnLost == nil {
+		o.OnLost = func(Lost) {}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Registry{
-		events: newEvents(o.Log), metrics: o.Metrics, onDown: o.OnDown, prober: netProber{},
+		events: newEvents(o.Log), metrics: o.Metrics, onDown: o.OnDown, onLost: o.OnLost, prober: netProber{},
 		ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxChecks),
 		groups: map[string]*Group{}, endpoints: map[endpointKey]*Endpoint{}, names: map[string]*dnsName{},
@@ -98,12 +107,13 @@ func (r *Registry) Group(name string) *Group {
 	return r.groups[name]
 }
 
-// dropped tells the owner of idle connections about endpoints that are out. No
-// lock is held.
+// dropped tells the owner of idle connections about endpoints that are out, and
+// that of sessions about what was lost with them. No lock is held.
 func (r *Registry) dropped(endpoints ...*Endpoint) {
 	for _, e := range endpoints {
 		r.onDown(e)
 	}
+	r.tellLost()
 }
 
 // guard runs one round of a goroutine's work, so that a panic costs that round

@@ -57,6 +57,7 @@ func (r *Registry) foundOut(e *Endpoint, f finding, now time.Time) {
 		if m.fits() != fitted[i] {
 			m.group.rebuild(now)
 		}
+		m.loseRole(before.role, now)
 		if before.role != f.role && before.role != RoleUnknown {
 			r.events.add(slog.LevelInfo, "backend role changed", "pool", m.group.name, "backend", m.name,
 				"before", before.role.String(), "now", f.role.String())

@@ -189,7 +189,7 @@ func (r *Registry) Commit(s *Snapshot) {
 	}
 	for _, g := range old {
 		if !slices.Contains(r.order, g) {
-			gone = append(gone, g.retire()...)
+			gone = append(gone, g.retire(now)...)
 		}
 	}
 	gone = r.stillGone(gone)
@@ -205,11 +205,12 @@ func (r *Registry) stillGone(gone []*Endpoint) []*Endpoint {
 
 // retire ends a group that the configuration no longer has. Its last table stays,
 // for those who are on their way with the old configuration. Registry.mu is held.
-func (g *Group) retire() []*Endpoint {
+func (g *Group) retire(now time.Time) []*Endpoint {
 	g.retired = true
 	var gone []*Endpoint
 	for _, m := range g.members {
 		gone = g.remove(m, gone)
+		g.r.lose(m, LossRemoved, now)
 	}
 	g.members = nil
 	return gone

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/l4"
 	"weir/pool/backend"
 	"weir/pool/metric"
 )
@@ -68,6 +69,10 @@ type Process interface {
 	Pools() []backend.GroupStatus
 	// Pool returns a pool by name, or nil.
 	Pool(name string) *backend.Group
+	// Sessions lists L4 sessions, see [l4.Server.List].
+	Sessions(ctx context.Context, f l4.Filter, after uint64, limit int) (l4.Page, error)
+	// EndSessions resets L4 sessions and returns how many, see [l4.Server.End].
+	EndSessions(ctx context.Context, f l4.Filter) (int, error)
 }
 
 // Options are what a Server is made of.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/l4"
 	"weir/pool/backend"
 	"weir/pool/metric"
 
@@ -29,6 +30,13 @@ type fakeProcess struct {
 	backends *backend.Registry
 	ready    error
 	reload   error
+
+	// Sessions and EndSessions answer with the page, and keep what they were asked.
+	page   l4.Page
+	fail   error
+	filter l4.Filter
+	after  uint64
+	limit  int
 }
 
 func (p *fakeProcess) Ready() error { return p.ready }
@@ -40,6 +48,16 @@ func (p *fakeProcess) Running() Running {
 func (p *fakeProcess) Reload(context.Context) (Running, error) { return p.Running(), p.reload }
 func (p *fakeProcess) Pools() []backend.GroupStatus            { return p.backends.Status() }
 func (p *fakeProcess) Pool(name string) *backend.Group         { return p.backends.Group(name) }
+
+func (p *fakeProcess) Sessions(_ context.Context, f l4.Filter, after uint64, limit int) (l4.Page, error) {
+	p.filter, p.after, p.limit = f, after, limit
+	return p.page, p.fail
+}
+
+func (p *fakeProcess) EndSessions(_ context.Context, f l4.Filter) (int, error) {
+	p.filter = f
+	return len(p.page.Sessions), p.fail
+}
 
 const testConfig = `
 [pool.app]

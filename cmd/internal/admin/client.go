@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -90,14 +91,23 @@ func (r *Refused) Error() string { return r.Message }
 // in force. A *Refused means that nothing changed.
 func (c *Client) Reload(ctx context.Context) (version uint64, err error) {
 	var state configState
-	if err := c.post(ctx, "/api/v1/reload", &state); err != nil {
+	if err := c.do(ctx, http.MethodPost, "/api/v1/reload", nil, &state); err != nil {
 		return 0, err
 	}
 	return state.Version, nil
 }
 
-func (c *Client) post(ctx context.Context, path string, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, http.NoBody)
+// do sends one request, with body as JSON unless it is nil, and reads the answer.
+func (c *Client) do(ctx context.Context, method, path string, body, answer any) error {
+	var sent io.Reader = http.NoBody
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("cannot encode the request to %q: %w", c.addr, err)
+		}
+		sent = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, sent)
 	if err != nil {
 		return fmt.Errorf("cannot make a request to %q: %w", c.addr, err)
 	}
@@ -113,18 +123,18 @@ func (c *Client) post(ctx context.Context, path string, answer any) error {
 		return fmt.Errorf("cannot reach the admin API at %q (is weir running with this file?): %w", c.addr, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	got, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("cannot read the answer of %q: %w", c.addr, err)
 	}
 	if resp.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(body, answer); err != nil {
+		if err := json.Unmarshal(got, answer); err != nil {
 			return fmt.Errorf("cannot read the answer of %q: %w", c.addr, err)
 		}
 		return nil
 	}
 	var f failure
-	if err := json.Unmarshal(body, &f); err != nil || f.Error == "" {
+	if err := json.Unmarshal(got, &f); err != nil || f.Error == "" {
 		f.Error = fmt.Sprintf("%q answered %s", c.addr, resp.Status)
 	}
 	return &Refused{Status: resp.StatusCode, Message: f.Error, Problems: f.Problems}

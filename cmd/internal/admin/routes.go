@@ -36,6 +36,9 @@ func routes() []route {
 		{http.MethodPost, server + "/undrain", false, (*Server).postUndrain},
 		{http.MethodPost, server + "/maintenance", false, (*Server).postMaintenance},
 		{http.MethodPost, server + "/weight", false, (*Server).postWeight},
+		{http.MethodGet, "/api/v1/sessions", false, (*Server).getSessions},
+		{http.MethodPost, "/api/v1/sessions/close", false, (*Server).postCloseSessions},
+		{http.MethodDelete, "/api/v1/sessions/{id}", false, (*Server).deleteSession},
 		{http.MethodPost, "/api/v1/reload", false, (*Server).postReload},
 	}
 }

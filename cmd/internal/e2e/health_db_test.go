@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -297,7 +298,7 @@ func TestPostgresFailover(t *testing.T) {
 	write, read := freeAddr(t), freeAddr(t)
 	w := startWeir(t, checkedPool("write", "postgres", servers, login("by_md5", "river"), `role = "primary"`)+
 		checkedPool("read", "postgres", servers, login("by_md5", "river"), `role = "replica"`, `max_lag = "1s"`)+
-		listener(write, "write")+listener(read, "read"))
+		listener(write, "write")+listener(read, "read")+"[pool.read.sessions]\ndrain_timeout = \"1m\"\n")
 	through := func(addr, query string) (string, error) {
 		_, port, _ := net.SplitHostPort(addr)
 		return psql(t, "host=127.0.0.1 user=weir dbname=postgres connect_timeout=5 port="+port, query)
@@ -324,6 +325,7 @@ func TestPostgresFailover(t *testing.T) {
 	first.cmd.Process.Signal(syscall.SIGQUIT) // immediate shutdown, as a crash
 	first.cmd.Wait()
 	w.wantHealth(t, "write", "down: refused", "out replica")
+	held := heldSession(t, w, read)
 	start := time.Now()
 	if got, err := psql(t, second.conninfo(), "SELECT pg_promote(true, 30)"); err != nil || got != "t" {
 		t.Fatalf("pg_promote: %q, %v", got, err)
@@ -337,6 +339,34 @@ func TestPostgresFailover(t *testing.T) {
 		promoted.Sub(start).Round(time.Millisecond), time.Since(promoted).Round(time.Millisecond))
 	w.wantHealth(t, "write", "down: refused", "up primary")
 	w.wantHealth(t, "read", "down: refused", "out primary")
+	wantRoleCut(t, held, promoted)
+}
+
+// heldSession is a connection through the listener at addr that says nothing.
+func heldSession(t *testing.T, w *weir, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	waitFor(t, patience, "the session relays", func() bool {
+		code, text, err := w.call("GET", "/api/v1/sessions", w.token(t), nil)
+		return err == nil && code == 200 && strings.Contains(text, c.LocalAddr().String()) &&
+			strings.Contains(text, `"state": "relaying"`)
+	})
+	return c
+}
+
+// wantRoleCut waits for the end of a session whose server lost its role.
+func wantRoleCut(t *testing.T, c net.Conn, since time.Time) {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
+	n, err := c.Read(make([]byte, 1))
+	if ne, ok := errors.AsType[net.Error](err); n > 0 || err == nil || ok && ne.Timeout() {
+		t.Fatalf("read %d bytes, %v, want the session to be closed with the role of its server", n, err)
+	}
+	t.Logf("a session was closed with the role of its server, within %v", time.Since(since).Round(time.Millisecond))
 }
 
 // TestRedisHealth: checks with and without a login, and a primary that changes.
@@ -371,6 +401,7 @@ func TestRedisHealth(t *testing.T) {
 		t.Errorf("SET: %s", got)
 	}
 
+	held := heldSession(t, w, write)
 	cli(b, "REPLICAOF", "NO", "ONE")
 	follow(a, b)
 	start := time.Now()
@@ -379,6 +410,7 @@ func TestRedisHealth(t *testing.T) {
 		out, err := tryCommand(t, nil, "redis-cli", "-p", port, "SET", "river", "Inn")
 		return err == nil && strings.TrimSpace(out) == "OK"
 	})
+	wantRoleCut(t, held, start)
 	t.Logf("switch: the first write through Weir came %v after it", time.Since(start).Round(time.Millisecond))
 	w.wantHealth(t, "write", "out replica", "up primary")
 	w.wantHealth(t, "read", "up replica", "out primary")

@@ -1,0 +1,34 @@
+package l4
+
+import "weir/pool/backend"
+
+// CloseLost ends the sessions to a server that its pool lost, on all loops, in small
+// steps and without waiting for them. It is for backend.Options.OnLost.
+//
+// No session slips through: a loop chooses a server only from the table in force,
+// which is without the lost one before this is called, and a session that was chosen
+// for it earlier is in the loop's list when the walk begins.
+func (s *Server) CloseLost(l backend.Lost) {
+	why := lostReason(l.Why)
+	for _, sh := range s.shards {
+		sh.startScan(func(v *session) (int, bool) {
+			if v.to == nil || v.backend != l.Backend || v.to.pool != l.Pool || v.member == nil {
+				return 0, true
+			}
+			v.close(why)
+			return endCost, true
+		}, func() {})
+	}
+	s.endJoined(&Filter{Pool: l.Pool, Backend: l.Backend}, why)
+}
+
+func lostReason(l backend.Loss) reason {
+	switch l {
+	case backend.LossDown:
+		return reasonBackendDown
+	case backend.LossRemoved:
+		return reasonBackendRemoved
+	case backend.LossRole:
+	}
+	return reasonRoleLost
+}
