@@ -19,6 +19,9 @@ func (ck *checker) l4(l *L4) {
 			order(ck, &l.ServerFirstWait, &l.SniffTimeout, formatDuration, "server_first_wait", "sniff_timeout", l)
 		}
 	}
+	if ck.has(&l.ServerVersion) && l.Protocol != "mysql" {
+		ck.add(ck.at(&l.ServerVersion), "", "server_version: only with protocol = \"mysql\" does Weir speak first")
+	}
 	seen := first{}
 	for i := range l.Routes {
 		ck.l4Route(l, &l.Routes[i], seen)
@@ -57,5 +60,7 @@ func (ck *checker) handOver(l *L4, name *string) {
 		ck.add(ck.at(name), "", "l7: %q has no [l7.tls], but connections with a server name are TLS", *name)
 	case l.Protocol == "postgres":
 		ck.add(ck.at(name), "", "l7: a connection that speaks PostgreSQL cannot be served as HTTP")
+	case l.Protocol == "mysql":
+		ck.add(ck.at(name), "", "l7: a connection that speaks MySQL cannot be served as HTTP")
 	}
 }

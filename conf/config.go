@@ -152,7 +152,8 @@ type Sessions struct {
 type L4 struct {
 	Name              string
 	Listen            []Addr
-	Protocol          string   // auto, tls, postgres
+	Protocol          string   // auto, tls, postgres, mysql
+	ServerVersion     string   // mysql: of the greeting
 	ProxyProtocol     []string // CIDR; peers that must begin with a PROXY header
 	Pool              string   // where there is no route, or none matches; "" closes
 	Routes            []L4Route

@@ -35,6 +35,16 @@ lifetime = "24h"
 [[l4.route]]
 sni = ["db.example.com"]
 pool = "db"
+
+[[l4]]
+name = "mysql"
+listen = [":3306"]
+protocol = "mysql"
+server_version = "10.11.6-MariaDB"
+
+[[l4.route]]
+sni = ["orders.example.com"]
+pool = "db"
 `,
 		keys: append(l4Keys(), l4TimeKeys()...),
 	}
@@ -55,9 +65,16 @@ func l4Keys() []key[L4] {
 		},
 		{
 			name: "protocol", def: `"auto"`,
-			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres")),
+			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres", "mysql")),
 			doc: "What clients speak. `auto`: TLS if the first byte says so, else anything. `tls`: only TLS. " +
-				"`postgres`: PostgreSQL, whose TLS starts after a request for it.",
+				"`postgres`: PostgreSQL, whose TLS starts after a request for it. `mysql`: MySQL and MariaDB, the " +
+				"same; with routes Weir speaks first in the server's place. See docs/databases.md.",
+		},
+		{
+			name: "server_version", def: `"8.0.11-Weir"`,
+			value: one(func(l *L4) *string { return &l.ServerVersion }, plain(60)),
+			doc: "`mysql` with routes: the version that Weir's greeting tells clients, before it is known to which " +
+				"server they go. Clients choose what they send by it: name the oldest of your servers' versions.",
 		},
 		{
 			name: "proxy_protocol", none: "no header is read",

@@ -8,21 +8,14 @@ import (
 
 	"weir/l4/loop"
 	"weir/l4/sniff"
+	"weir/pool/backend"
 )
 
 // announce tells the backend who the client is, where its pool says so: a PROXY
 // header is the first thing that goes out. It reports false where the session ended.
 func (s *session) announce() bool {
-	b := s.shard.loop.Scratch()[:0]
-	switch s.to.group.Conf().ProxyProtocol {
-	case "v1":
-		c := s.introduce()
-		b = c.AppendV1(b)
-	case "v2":
-		c := s.introduce()
-		s.describe(&c)
-		b = c.AppendV2(b)
-	default:
+	b := s.header(s.to.group, s.shard.loop.Scratch()[:0])
+	if len(b) == 0 {
 		return true
 	}
 	// A fresh socket has room for it; one that has not is of no use.
@@ -31,6 +24,20 @@ func (s *session) announce() bool {
 		return false
 	}
 	return true
+}
+
+// header appends the PROXY header that the servers of g want, if they want one.
+func (s *session) header(g *backend.Group, b []byte) []byte {
+	switch g.Conf().ProxyProtocol {
+	case "v1":
+		c := s.introduce()
+		b = c.AppendV1(b)
+	case "v2":
+		c := s.introduce()
+		s.describe(&c)
+		b = c.AppendV2(b)
+	}
+	return b
 }
 
 // introduce gives the addresses: those that a header brought, else those of the
@@ -53,7 +60,8 @@ func (s *session) describe(c *sniff.ProxyClient) {
 	_, _ = rand.Read(random[:]) // never fails
 	c.UniqueID = hex.AppendEncode(nil, random[:])
 	up, hello := &s.up, &s.shard.hello
-	if up.buf == nil || sniff.ClientHello(up.buf.B[up.off:up.end], len(up.buf.B)+1, hello) != sniff.Done {
+	start := up.off + int(s.prologue.asked)
+	if up.buf == nil || sniff.ClientHello(up.buf.B[start:up.end], len(up.buf.B)+1, hello) != sniff.Done {
 		return
 	}
 	c.Authority = hello.SNI()

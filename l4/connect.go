@@ -145,11 +145,16 @@ func (s *session) connected() {
 	if !s.announce() {
 		return
 	}
-	if s.prologue.wantTLS {
+	switch {
+	case s.prologue.wantTLS:
 		s.beginNegotiate()
-		return
+	case s.prologue.asked > 0 || s.prologue.clear:
+		s.state = stateNegotiating
+		s.arm(s.to.group.ConnectTimeout())
+		s.negotiateMySQL()
+	default:
+		s.startRelay()
 	}
-	s.startRelay()
 }
 
 // connectFailures counts; failures are rare enough for a lookup.

@@ -2,6 +2,7 @@ package l4
 
 import (
 	"sync/atomic"
+	"time"
 
 	"weir/conf"
 	"weir/pool/backend"
@@ -59,7 +60,10 @@ type counters struct {
 	sent       atomic.Uint64
 	spliced    atomic.Uint64
 	closed     [numReasons]atomic.Uint64
-	_          [64]byte // no other loop's counters in the same cache line
+
+	cancelFull time.Duration // the loop's alone; see mayCancel
+
+	_ [64]byte // no other loop's counters in the same cache line
 }
 
 func (l *listener) active() int {

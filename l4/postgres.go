@@ -6,13 +6,18 @@ import (
 	"weir/l4/sniff"
 )
 
-// prologue is what a PostgreSQL session knows of its start. A client asks for TLS
-// with a message of its own before the ClientHello, and so does Weir at the backend:
-// only so can Weir read the server name and stay out of the TLS session.
+// prologue is what a session with a database knows of its start. A client asks for
+// TLS with a message of its own before the ClientHello, and so does Weir at the
+// backend: only so can Weir read the server name and stay out of the TLS session.
 type prologue struct {
-	hello   bool // a ClientHello is next
-	gss     bool // GSSAPI encryption was declined
-	wantTLS bool // the backend is to be asked for TLS before anything else
+	hello   bool // a ClientHello is next, or was read
+	gss     bool // PostgreSQL: GSSAPI encryption was declined
+	wantTLS bool // PostgreSQL: the backend is to be asked for TLS before anything else
+
+	clear bool  // MySQL: a login without TLS is held, changed for the server
+	asked uint8 // MySQL: length of the request for TLS, which is held before the ClientHello
+
+	cancel *cancelling // PostgreSQL: the request that the session waits for
 }
 
 // PostgreSQL's messages, protocol documentation section 54.7.
@@ -34,6 +39,9 @@ func (s *session) judgePostgres() {
 		case sniff.NeedMore:
 			return
 		case sniff.Done:
+			if up.end-up.off < n && s.pgWhole(kind, n) {
+				return
+			}
 			s.pgMessage(kind, n)
 		default:
 			s.close(reasonMalformed)
@@ -44,9 +52,23 @@ func (s *session) judgePostgres() {
 	}
 }
 
+// pgWhole reports whether all n bytes of the first message are wanted: of one that is
+// passed on, and of one that is refused, as closing with bytes unread is a reset, which
+// may overtake the refusal.
+func (s *session) pgWhole(kind sniff.PGKind, n int) bool {
+	refused := kind == sniff.PGStartup && s.routing.fallback == nil && n <= int(s.routing.conf.SniffMax)
+	return kind == sniff.PGCancel || refused
+}
+
 // pgMessage answers or routes one first message of n bytes.
 func (s *session) pgMessage(kind sniff.PGKind, n int) {
 	up := &s.up
+	if len(s.routing.conf.Routes) == 0 && kind != sniff.PGCancel {
+		// No name is needed: the backend answers for itself.
+		s.timeSniff()
+		s.route(s.routing.fallback)
+		return
+	}
 	switch kind {
 	case sniff.PGSSLRequest:
 		if up.end-up.off > n {
@@ -66,9 +88,11 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 		s.pgAnswer(pgDecline, n)
 	case sniff.PGDirectTLS:
 		s.prologue.hello = true
-	default: // a startup in clear, or a cancel: no name to route by
+	case sniff.PGCancel:
+		s.cancelPostgres(n)
+	default: // a startup in clear: no name to route by
 		s.timeSniff()
-		if s.routing.fallback == nil && kind == sniff.PGStartup {
+		if s.routing.fallback == nil {
 			// The client may be gone, or its socket full of nothing; either way it is closed.
 			_, _ = unix.Write(s.client.fd, []byte(pgNeedsTLS))
 		}

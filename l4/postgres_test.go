@@ -96,10 +96,6 @@ func TestPostgresPrologues(t *testing.T) {
 	startup := dial(t, addr)
 	send(t, startup, pgStartup("user\x00x\x00"))
 	want(t, startup, "rest direct\n"+pgStartup("user\x00x\x00"))
-
-	cancel := dial(t, addr)
-	send(t, cancel, pgCancel())
-	want(t, cancel, "rest direct\n"+pgCancel())
 }
 
 func TestPostgresWithoutFallback(t *testing.T) {
@@ -117,10 +113,6 @@ func TestPostgresWithoutFallback(t *testing.T) {
 		t.Errorf("ErrorResponse %q", got)
 	}
 	w.closed(reasonNoRoute)
-
-	cancel := dial(t, addr)
-	send(t, cancel, pgCancel())
-	wantEnd(t, cancel, "")
 }
 
 func TestPostgresRefusals(t *testing.T) {

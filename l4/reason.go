@@ -23,7 +23,12 @@ const (
 	reasonNoRoute                         // no route and no default pool
 	reasonNoServer                        // no usable backend
 	reasonConnectFailed                   // every backend that was tried failed
-	reasonBackendRefusedTLS               // a PostgreSQL backend did not accept TLS
+	reasonBackendRefusedTLS               // a PostgreSQL or MySQL backend did not accept TLS
+	reasonBackendRefused                  // a MySQL backend took no login at all
+	reasonBackendMalformed                // a MySQL backend did not speak MySQL
+	reasonTooOld                          // a MySQL client that knows no authentication plugins
+	reasonCancel                          // a CancelRequest was passed on to the servers
+	reasonCancelLimit                     // more CancelRequests than are passed on
 	reasonNoDescriptors                   // Weir was out of descriptors
 	reasonBackendDown                     // the active check took the backend out
 	reasonBackendRemoved                  // the backend left the pool
@@ -68,6 +73,11 @@ var reasons = [numReasons]struct {
 	reasonNoServer:          {"no_server", sideUpstream, true},
 	reasonConnectFailed:     {"connect_failed", sideUpstream, true},
 	reasonBackendRefusedTLS: {"backend_refused_tls", sideUpstream, true},
+	reasonBackendRefused:    {"backend_refused", sideUpstream, false},
+	reasonBackendMalformed:  {"backend_malformed", sideUpstream, false},
+	reasonTooOld:            {"too_old", sideClient, false},
+	reasonCancel:            {"cancel", sideNone, false},
+	reasonCancelLimit:       {"cancel_limit", sideClient, true},
 	reasonNoDescriptors:     {"no_descriptors", sideInternal, true},
 	reasonBackendDown:       {"backend_down", sideUpstream, true},
 	reasonBackendRemoved:    {"backend_removed", sideInternal, true},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"weir/conf"
 	"weir/pool/backend"
@@ -20,6 +21,7 @@ type routing struct {
 	wildcard map[string]*destination // by suffix, "*" removed: ".example.com"
 	sniffs   bool                    // the first bytes decide
 	balancer []netip.Prefix          // peers that begin with a PROXY header
+	pools    []*destination          // each pool once, in the order of the configuration
 }
 
 // destination is where a connection goes: to a group, or to an L7 listener.
@@ -57,12 +59,13 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 	}
 	r.exact = make(map[string]named)
 	r.wildcard = make(map[string]*destination)
-	r.sniffs = len(l.Conf.Routes) > 0 || l.Conf.Protocol == "tls"
+	r.sniffs = len(l.Conf.Routes) > 0 || l.Conf.Protocol == "tls" || l.Conf.Protocol == "postgres"
 	var err error
 	if l.Conf.Pool != "" {
 		if r.fallback, err = newDestination(l, "", l.Conf.Pool, ""); err != nil {
 			return nil, err
 		}
+		r.notePool(r.fallback)
 	}
 	for _, route := range l.Conf.Routes {
 		for _, name := range route.SNI {
@@ -70,6 +73,7 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 			if err != nil {
 				return nil, err
 			}
+			r.notePool(to)
 			if suffix, ok := bytes.CutPrefix([]byte(name), []byte("*")); ok {
 				r.wildcard[string(suffix)] = to
 			} else {
@@ -78,6 +82,14 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 		}
 	}
 	return r, nil
+}
+
+// notePool adds the pool of d to r.pools.
+func (r *routing) notePool(d *destination) {
+	known := func(have *destination) bool { return have.pool == d.pool }
+	if d.group != nil && !slices.ContainsFunc(r.pools, known) {
+		r.pools = append(r.pools, d)
+	}
 }
 
 func newDestination(l *Listener, name, pool, l7 string) (*destination, error) {

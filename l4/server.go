@@ -113,7 +113,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("cannot start event loop %d of %d: %w", i+1, o.Loops, err)
 		}
 		l.OnBackoff(s.exhausted)
-		s.shards = append(s.shards, &shard{index: i, server: s, log: o.Log, loop: l, stages: stages})
+		s.shards = append(s.shards, &shard{index: i, server: s, log: o.Log, loop: l, stages: stages, cancels: make(map[*canceller]struct{})})
 		s.showLoop(i, l.Stats())
 	}
 	s.showPipes()

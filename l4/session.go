@@ -22,7 +22,8 @@ import (
 //	           no first      └─> handed over to L7
 //	           bytes needed
 //
-// Each leads to closed. Negotiating is the TLS prologue with a PostgreSQL backend.
+// Each leads to closed. Negotiating is the prologue with a PostgreSQL or MySQL backend.
+// A CancelRequest leads from sniffing to cancelling, which waits for the servers.
 type state uint8
 
 const (
@@ -31,6 +32,7 @@ const (
 	stateSniffing
 	stateConnecting
 	stateNegotiating
+	stateCancelling
 	stateRelaying
 	stateHalfClosed
 	stateClosed
@@ -43,7 +45,7 @@ type session struct {
 	routing  *routing
 	counters *counters
 	state    state
-	prologue prologue // PostgreSQL only
+	prologue prologue // databases only
 
 	client, server socket
 	up, down       direction // client to server, server to client
@@ -164,6 +166,9 @@ func (s *session) proceed() {
 		wait = min(wait, c.ServerFirstWait)
 	}
 	s.arm(wait)
+	if c.Protocol == "mysql" {
+		s.greetMySQL()
+	}
 	s.sniff()
 }
 
@@ -186,7 +191,11 @@ func (s *session) Ready(fd int, ev loop.Events) {
 	case stateSniffing:
 		s.sniff()
 	case stateNegotiating:
-		s.negotiate()
+		if s.routing.conf.Protocol == "mysql" {
+			s.negotiateMySQL()
+		} else {
+			s.negotiate()
+		}
 	case stateRelaying, stateHalfClosed:
 		if ev.Failed() && loop.SocketError(fd) != nil {
 			s.broke(sk)
@@ -206,6 +215,8 @@ func (s *session) Expire(*loop.Timer) {
 		s.connectExpired()
 	case stateNegotiating:
 		s.close(reasonConnectFailed)
+	case stateCancelling:
+		s.close(reasonCancel)
 	case stateRelaying, stateHalfClosed:
 		s.quiet()
 	}
@@ -261,6 +272,9 @@ func (s *session) close(why reason) {
 		panic("BUG: session closed twice")
 	}
 	s.shard.loop.Disarm(&s.timer)
+	if job := s.prologue.cancel; job != nil {
+		job.session = nil
+	}
 	cut := reasons[why].reset || s.up.holds() && s.state >= stateRelaying || s.down.holds()
 	s.state = stateClosed
 	s.closeSocket(&s.client, cut)

@@ -35,6 +35,8 @@ type shard struct {
 	nfree   int
 	sampler metric.Sampler
 	drained chan struct{} // closed when the last session ends, where set
+
+	cancels map[*canceller]struct{} // connections that are open
 }
 
 // take begins with a connection that was accepted on b.
@@ -134,8 +136,11 @@ func (sh *shard) signalDrained() {
 	}
 }
 
-// closeAll ends every session.
+// closeAll ends every session, and what sessions left behind.
 func (sh *shard) closeAll(why reason) {
+	for c := range sh.cancels {
+		c.end()
+	}
 	for sh.first != nil {
 		sh.first.close(why)
 	}

@@ -60,11 +60,16 @@ func (s *session) judge() {
 	if s.guarded && !s.guard(s.up.buf.B[s.up.off:s.up.end]) {
 		return
 	}
-	if s.routing.conf.Protocol == "postgres" && !s.prologue.hello {
+	switch protocol := s.routing.conf.Protocol; {
+	case s.prologue.hello:
+		s.judgeHello()
+	case protocol == "postgres":
 		s.judgePostgres()
-		return
+	case protocol == "mysql":
+		s.judgeMySQL()
+	default:
+		s.judgeHello()
 	}
-	s.judgeHello()
 }
 
 // judgeHello wants a ClientHello. The fallback is for connections that are known
@@ -73,8 +78,8 @@ func (s *session) judge() {
 func (s *session) judgeHello() {
 	up := &s.up
 	hello := &s.shard.hello
-	most := int(s.routing.conf.SniffMax)
-	switch sniff.ClientHello(up.buf.B[up.off:up.end], most-up.off, hello) {
+	most, start := int(s.routing.conf.SniffMax), up.off+int(s.prologue.asked)
+	switch sniff.ClientHello(up.buf.B[start:up.end], most-start, hello) {
 	case sniff.NeedMore:
 	case sniff.Done:
 		s.timeSniff()
@@ -83,6 +88,9 @@ func (s *session) judgeHello() {
 			name = string(hello.SNI())
 		}
 		s.sni = name
+		if to == nil {
+			s.alert(alertUnrecognizedName)
+		}
 		s.route(to)
 	case sniff.NotTLS:
 		if s.routing.conf.Protocol != "auto" {

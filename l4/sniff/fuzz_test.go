@@ -93,3 +93,43 @@ func FuzzPostgres(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMySQL checks that the split changes nothing, that lengths are in their bounds,
+// and that a login that was read can be written and read again.
+func FuzzMySQL(f *testing.F) {
+	f.Add(mysqlSSLRequest(testLogin|mysqlSSL), uint16(9), byte(1))
+	f.Add(mysqlLoginFor(1, testLogin|mysqlConnectWithDB, "anna", "proof", "d", "x", "\x03\x01a\x00"), uint16(40), byte(1))
+	f.Add(mysqlLoginFor(2, testLogin|mysqlSSL|mysqlAuthLenEnc, "anna", "", "", "x", ""), uint16(3), byte(2))
+	f.Add([]byte(mariadbGreeting), uint16(30), byte(0))
+	f.Add(AppendMySQLGreeting(nil, "8.0.11", [20]byte{1}, true), uint16(5), byte(0))
+	f.Add(AppendMySQLError(nil, 0, 1040, "08004", "Too many connections"), uint16(5), byte(0))
+	const limit = 2000
+	f.Fuzz(func(t *testing.T, b []byte, at uint16, seq byte) {
+		var l, part MySQLLogin
+		piece := b[:int(at)%(len(b)+1)]
+		kind, n, v := MySQLClient(b, seq, limit, &l)
+		if (v == Done) != (kind != MySQLNone) || v == Done && (n > len(b) || n > limit) || v == NotTLS {
+			t.Fatalf("got %v, %d, %v", kind, n, v)
+		}
+		if k, m, w := MySQLClient(piece, seq, limit, &part); w != NeedMore && (k != kind || m != n || w != v) {
+			t.Fatalf("got %v, %d, %v for a part and %v, %d, %v for all", k, m, w, kind, n, v)
+		}
+		if kind == MySQLLoginPacket && l.PluginAuth {
+			again := l.AppendAsking(nil, 2, true)
+			var copied MySQLLogin
+			_, _, v := MySQLClient(again, 2, 2*limit, &copied)
+			if v != Done || string(copied.user) != string(l.user) || string(copied.db) != string(l.db) ||
+				string(copied.rest) != string(l.rest) {
+				t.Fatalf("%v: %+v was copied as %+v", v, l, copied)
+			}
+		}
+		var g, partG MySQLGreeting
+		n, v = MySQLServer(b, &g)
+		if v == Done && (n > len(b) || n > MySQLGreetingMax) {
+			t.Fatalf("got %d, %v", n, v)
+		}
+		if m, w := MySQLServer(piece, &partG); w != NeedMore && (m != n || w != v || partG != g) {
+			t.Fatalf("got %d, %v for a part and %d, %v for all", m, w, n, v)
+		}
+	})
+}
