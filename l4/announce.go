@@ -4,9 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 
-	"golang.org/x/sys/unix"
-
-	"weir/l4/loop"
 	"weir/l4/sniff"
 	"weir/pool/backend"
 )
@@ -19,7 +16,7 @@ func (s *session) announce() bool {
 		return true
 	}
 	// A fresh socket has room for it; one that has not is of no use.
-	if n, err := unix.Write(s.server.fd, b); err != nil || n != len(b) {
+	if n, errno := s.shard.loop.Write(s.server.fd, b); errno != 0 || n != len(b) {
 		s.close(reasonBackendReset)
 		return false
 	}
@@ -48,7 +45,7 @@ func (s *session) introduce() sniff.ProxyClient {
 		c.Destination, c.TLVs = s.proxied.destination, s.proxied.tlvs
 	}
 	if !c.Destination.IsValid() {
-		c.Destination = loop.LocalAddr(s.client.fd)
+		c.Destination = s.shard.loop.LocalAddr(s.client.fd)
 	}
 	return c
 }

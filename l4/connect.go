@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"weir/l4/loop"
 	"weir/pool/backend"
 	"weir/pool/metric"
 )
@@ -66,7 +65,7 @@ func (s *session) dial() bool {
 	_, isUnix := sa.(*unix.SockaddrUnix)
 	s.server = socket{fd: fd, tcp: !isUnix}
 	if err := l.Watch(fd, s); err != nil {
-		loop.CloseSocket(fd)
+		l.CloseSocket(fd)
 		s.server.fd = -1
 		s.connectFailed(err)
 		return false

@@ -55,7 +55,7 @@ func fewDescriptorsChild() int {
 	io.Copy(io.Discard, os.Stdin)
 	backoffs := uint64(0)
 	for _, w := range srv.shards {
-		backoffs += w.loop.Stats().Backoffs.Load()
+		backoffs += w.events.Stats().Backoffs.Load()
 	}
 	var use unix.Rusage
 	must(unix.Getrusage(unix.RUSAGE_SELF, &use))

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"weir/l4/loop"
 	"weir/l4/sniff"
 	"weir/pool/limit"
 )
@@ -39,7 +38,7 @@ func (r *routing) isBalancer(addr netip.Addr) bool {
 func (s *session) identify() {
 	for s.state == stateIdentifying && s.client.readable {
 		b := s.shard.loop.Scratch()[:sniff.ProxyMaxV2]
-		n, errno := loop.Peek(s.client.fd, b)
+		n, errno := s.shard.loop.Peek(s.client.fd, b)
 		switch {
 		case errno == unix.EAGAIN:
 			s.client.readable, s.client.toEnd = false, false
@@ -66,7 +65,7 @@ func (s *session) judgeProxy(b []byte) {
 		if h.Destination.IsValid() || len(h.TLVs) > 0 {
 			s.proxied = &proxied{destination: h.Destination, tlvs: bytes.Clone(h.TLVs)}
 		}
-		if m, err := unix.Read(s.client.fd, b[:n]); err != nil || m != n {
+		if m, errno := s.shard.loop.Read(s.client.fd, b[:n]); errno != 0 || m != n {
 			s.close(reasonClientReset)
 			return
 		}
@@ -108,7 +107,7 @@ func (s *session) guard(b []byte) bool {
 func (s *session) guardRelay() bool {
 	first := s.shard.loop.Scratch()[:16]
 	for {
-		n, errno := loop.Peek(s.client.fd, first)
+		n, errno := s.shard.loop.Peek(s.client.fd, first)
 		switch {
 		case errno == unix.EINTR:
 			continue

@@ -94,7 +94,7 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 		s.timeSniff()
 		if s.routing.fallback == nil {
 			// The client may be gone, or its socket full of nothing; either way it is closed.
-			_, _ = unix.Write(s.client.fd, []byte(pgNeedsTLS))
+			_, _ = s.shard.loop.Write(s.client.fd, []byte(pgNeedsTLS))
 		}
 		s.route(s.routing.fallback)
 	}
@@ -104,7 +104,7 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 func (s *session) pgAnswer(answer string, n int) {
 	b := s.shard.loop.Scratch()[:1]
 	b[0] = answer[0]
-	if _, err := unix.Write(s.client.fd, b); err != nil {
+	if _, errno := s.shard.loop.Write(s.client.fd, b); errno != 0 {
 		s.close(reasonClientReset)
 		return
 	}
@@ -118,7 +118,7 @@ func (s *session) pgAnswer(answer string, n int) {
 func (s *session) beginNegotiate() {
 	b := s.shard.loop.Scratch()[:len(pgSSLRequest)]
 	copy(b, pgSSLRequest)
-	if _, err := unix.Write(s.server.fd, b); err != nil {
+	if _, errno := s.shard.loop.Write(s.server.fd, b); errno != 0 {
 		s.close(reasonBackendReset)
 		return
 	}
@@ -132,12 +132,12 @@ func (s *session) beginNegotiate() {
 func (s *session) negotiate() {
 	for s.server.readable {
 		b := s.shard.loop.Scratch()[:1]
-		n, err := unix.Read(s.server.fd, b)
+		n, errno := s.shard.loop.Read(s.server.fd, b)
 		switch {
-		case err == unix.EAGAIN:
+		case errno == unix.EAGAIN:
 			s.server.readable, s.server.toEnd = false, false
-		case err == unix.EINTR:
-		case err != nil || n == 0:
+		case errno == unix.EINTR:
+		case errno != 0 || n == 0:
 			s.close(reasonBackendReset)
 			return
 		case b[0] != pgAccept[0]:

@@ -3,7 +3,6 @@ package l4
 import (
 	"golang.org/x/sys/unix"
 
-	"weir/l4/loop"
 	"weir/pool"
 )
 
@@ -71,7 +70,7 @@ func (s *session) fill(d *direction) bool {
 		return s.fillPipe(d)
 	}
 	scratch := s.shard.loop.Scratch()
-	n, errno := loop.Read(d.src.fd, scratch)
+	n, errno := s.shard.loop.Read(d.src.fd, scratch)
 	switch {
 	case errno == unix.EAGAIN:
 		d.src.readable, d.src.toEnd = false, false
@@ -130,7 +129,7 @@ func (s *session) flush(d *direction) bool {
 // reports false where the destination is broken; the session may be closed then.
 func (s *session) write(d *direction, p []byte) (int, bool) {
 	for {
-		n, errno := loop.Write(d.dst.fd, p)
+		n, errno := s.shard.loop.Write(d.dst.fd, p)
 		switch errno {
 		case 0:
 			d.dst.writable = n == len(p) // the kernel reports again once it has room
@@ -156,7 +155,7 @@ func (s *session) endDirection(d *direction) {
 		s.finish()
 		return
 	}
-	if err := unix.Shutdown(d.dst.fd, unix.SHUT_WR); err != nil {
+	if err := s.shard.loop.Shutdown(d.dst.fd); err != nil {
 		s.broke(d.dst)
 		return
 	}

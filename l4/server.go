@@ -113,7 +113,10 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("cannot start event loop %d of %d: %w", i+1, o.Loops, err)
 		}
 		l.OnBackoff(s.exhausted)
-		s.shards = append(s.shards, &shard{index: i, server: s, log: o.Log, loop: l, stages: stages, cancels: make(map[*canceller]struct{})})
+		s.shards = append(s.shards, &shard{
+			index: i, server: s, log: o.Log, events: l, loop: host{l}, stages: stages,
+			cancels: make(map[*canceller]struct{}),
+		})
 		s.showLoop(i, l.Stats())
 	}
 	s.showPipes()
@@ -137,7 +140,7 @@ func (s *Server) showLoop(index int, st *loop.Stats) {
 func (s *Server) panics() uint64 {
 	n := uint64(0)
 	for _, w := range s.shards {
-		n += w.loop.Stats().Panics.Load()
+		n += w.events.Stats().Panics.Load()
 	}
 	return n
 }
@@ -214,7 +217,7 @@ func (s *Server) Close() {
 	s.StopAccepting()
 	s.closeSessions()
 	for _, w := range s.shards {
-		w.loop.Close()
+		w.events.Close()
 	}
 }
 

@@ -140,7 +140,7 @@ func (s *session) begin(fd int, unixSocket, balancer bool) {
 	s.down = direction{src: &s.server, dst: &s.client}
 	if err := s.shard.loop.Watch(fd, s); err != nil {
 		s.client.fd = -1
-		loop.CloseSocket(fd)
+		s.shard.loop.CloseSocket(fd)
 		s.shard.log.Error("cannot take connection", "listener", s.routing.listener.name, "error", err)
 		s.close(reasonInternal)
 		return
@@ -183,7 +183,7 @@ func (s *session) Ready(fd int, ev loop.Events) {
 	case stateConnecting:
 		if sk == &s.server {
 			s.checkConnect()
-		} else if ev.Failed() && loop.SocketError(fd) != nil {
+		} else if ev.Failed() && s.shard.loop.SocketError(fd) != nil {
 			s.close(reasonClientReset)
 		}
 	case stateIdentifying:
@@ -197,7 +197,7 @@ func (s *session) Ready(fd int, ev loop.Events) {
 			s.negotiate()
 		}
 	case stateRelaying, stateHalfClosed:
-		if ev.Failed() && loop.SocketError(fd) != nil {
+		if ev.Failed() && s.shard.loop.SocketError(fd) != nil {
 			s.broke(sk)
 		}
 		s.relay()

@@ -21,7 +21,8 @@ type shard struct {
 	index  int
 	server *Server
 	log    *slog.Logger
-	loop   *loop.Loop
+	events *loop.Loop
+	loop   kernel // of the sessions: events, and the operating system
 	stages stages
 
 	hello  sniff.Hello

@@ -19,7 +19,7 @@ const sniffStart = 4 << 10
 // that they reach the backend before everything else.
 func (s *session) sniff() {
 	for s.state == stateSniffing && s.client.readable {
-		n, errno := loop.Read(s.client.fd, s.sniffSpace())
+		n, errno := s.shard.loop.Read(s.client.fd, s.sniffSpace())
 		switch {
 		case errno == unix.EAGAIN:
 			s.client.readable, s.client.toEnd = false, false
@@ -125,7 +125,7 @@ func (s *session) sniffExpired() {
 // handOver gives the client connection to an L7 listener, with what was read.
 func (s *session) handOver(to *destination) {
 	h := loop.Handover{
-		FD: s.client.fd, Local: loop.LocalAddr(s.client.fd), Remote: s.peer,
+		FD: s.client.fd, Local: s.shard.loop.LocalAddr(s.client.fd), Remote: s.peer,
 		Accepted: s.acceptedAt, Ticket: s.ticket, SNI: s.sni, Listener: s.routing.listener.name,
 	}
 	if s.proxied != nil {

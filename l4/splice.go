@@ -3,7 +3,6 @@ package l4
 import (
 	"golang.org/x/sys/unix"
 
-	"weir/l4/loop"
 	"weir/pool/metric"
 )
 
@@ -34,19 +33,18 @@ func (sh *shard) getPipe() *pipe {
 		sh.server.pipes.Add(-1)
 		return nil
 	}
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+	r, w, err := sh.loop.Pipe()
+	if err != nil {
 		sh.server.pipes.Add(-1)
 		return nil
 	}
-	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, pipeSize) // see pipeSize
-	return &pipe{r: fds[0], w: fds[1]}
+	return &pipe{r: r, w: w}
 }
 
 // closePipe gives the pipe up with what it holds: nobody else may ever read that.
 func (sh *shard) closePipe(p *pipe) {
-	loop.CloseSocket(p.r)
-	loop.CloseSocket(p.w)
+	sh.loop.CloseSocket(p.r)
+	sh.loop.CloseSocket(p.w)
 	sh.server.pipes.Add(-1)
 }
 
@@ -75,7 +73,7 @@ func (s *session) unsplice(d *direction) {
 
 // fillPipe is fill for a direction that goes through a pipe, which is empty.
 func (s *session) fillPipe(d *direction) bool {
-	n, err := unix.Splice(d.src.fd, nil, d.pipe.w, nil, pipeSize, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+	n, err := s.shard.loop.Splice(d.src.fd, d.pipe.w, pipeSize)
 	switch {
 	case err == unix.EAGAIN:
 		d.src.readable, d.src.toEnd = false, false
@@ -97,9 +95,9 @@ func (s *session) fillPipe(d *direction) bool {
 		d.eof = true
 		return true
 	}
-	d.run += int(n)
+	d.run += n
 	d.bytes += uint64(n)
-	d.pipe.held = int(n)
+	d.pipe.held = n
 	return s.flushPipe(d) || s.state != stateClosed
 }
 
@@ -109,10 +107,10 @@ func (s *session) flushPipe(d *direction) bool {
 		if !d.dst.writable {
 			return false
 		}
-		n, err := unix.Splice(d.pipe.r, nil, d.dst.fd, nil, d.pipe.held, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		n, err := s.shard.loop.Splice(d.pipe.r, d.dst.fd, d.pipe.held)
 		switch err {
 		case nil:
-			d.pipe.held -= int(n)
+			d.pipe.held -= n
 		case unix.EINTR:
 		case unix.EAGAIN:
 			d.dst.writable = false

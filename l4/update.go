@@ -179,7 +179,7 @@ func (s *Server) serve(b *binding) {
 			continue
 		}
 		w.call(func() {
-			ln, err := w.loop.Listen(b.fds[i], b.accept[i])
+			ln, err := w.events.Listen(b.fds[i], b.accept[i])
 			if err != nil {
 				// Out of memory for the event queue. The other loops still serve the address,
 				// and get what the kernel would leave waiting on this socket for ever.
