@@ -284,6 +284,7 @@ func byTime(f *Facts) (Bound, string) {
 		return Network, fmt.Sprintf("a response takes %s on its way to the client", of(s.Deliver.Mean))
 	case f.InProxy > 0 && share(f.Latency-f.InProxy):
 		return Network, fmt.Sprintf("a request spends %s outside of the proxy and the backend", of(f.Latency-f.InProxy))
+	case s.FirstByte.Count == 0: // too few requests for a sample: what is in the proxy may be the backend's
 	case f.InProxy > 0 && share(f.InProxy-waiting-s.Deliver.Mean):
 		return Proxy, fmt.Sprintf("a request spends %s in it", of(f.InProxy-waiting-s.Deliver.Mean))
 	}

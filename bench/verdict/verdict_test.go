@@ -93,6 +93,7 @@ func TestJudge(t *testing.T) {
 	f(at(50*ms, 49*ms, stages(0, ms, 45*ms)), Network, "takes 45ms of 50ms on its way to the client")
 	f(at(50*ms, 2*ms, stages(0, ms, ms/2)), Network, "spends 48ms of 50ms outside")
 	f(at(20*ms, 19*ms, stages(0, ms, ms/2)), Proxy, "spends 17.5ms of 20ms in it")
+	f(at(20*ms, 19*ms, Stages{}), Nobody, "") // no sample
 	f(at(ms/20, ms/25, stages(0, ms/30, 0)), Nobody, "more connections, or a higher rate")
 	f(at(3*ms, 2*ms, stages(0, ms, ms/2)), Nobody, "")
 	f(Facts{}, Nobody, "")
