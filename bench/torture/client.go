@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +29,12 @@ type client struct {
 	addr  string
 	host  string
 	fresh bool // a new connection for each request
+	tls   bool // HTTPS, which Weir terminates
+
+	tickets tls.ClientSessionCache // nil: sessions are not resumed
 
 	conn *net.TCPConn
+	w    io.ReadWriter // conn, or TLS on it
 	r    *bufio.Reader
 }
 
@@ -53,13 +58,14 @@ func (c *client) do(q request) answer {
 	start := time.Now()
 	a := answer{id: c.stage.oracle.next()}
 	if c.conn == nil {
-		conn, err := dial(c.addr, c.stage.patience())
-		if err != nil {
+		if err := c.connect(c.stage.patience()); err != nil {
 			a.class, a.err = broken, err
 			c.stage.oracle.count(a.class, 0)
 			return a
 		}
-		c.conn, c.r = conn, bufio.NewReader(conn)
+		if c.tls {
+			start = time.Now() // what is promised is so without the handshake
+		}
 	}
 	_ = c.conn.SetDeadline(start.Add(c.stage.patience()))
 	sent := c.send(q, a.id)
@@ -81,6 +87,28 @@ func (c *client) do(q request) answer {
 	return a
 }
 
+// connect makes a connection on which everything ends within a limit.
+func (c *client) connect(limit time.Duration) error {
+	conn, err := dial(c.addr, limit)
+	if err != nil {
+		return err
+	}
+	var w io.ReadWriter = conn
+	if c.tls {
+		c.stage.oracle.encrypted.Add(1)
+		config := c.stage.identity.client(c.host)
+		config.ClientSessionCache = c.tickets
+		t := tls.Client(conn, config)
+		if err := t.Handshake(); err != nil {
+			_ = conn.Close()
+			return fmt.Errorf("handshake: %w", err)
+		}
+		w = t
+	}
+	c.conn, c.w, c.r = conn, w, bufio.NewReader(w)
+	return nil
+}
+
 // send sends the request. Where the answer comes early, the rest cannot be sent:
 // that is for receive to judge.
 func (c *client) send(q request, id uint64) error {
@@ -91,7 +119,7 @@ func (c *client) send(q request, id uint64) error {
 	case q.send > 0:
 		framing = fmt.Sprintf("Content-Length: %d\r\n", q.send)
 	}
-	w := bufio.NewWriter(c.conn)
+	w := bufio.NewWriter(c.w)
 	_, _ = fmt.Fprintf(w, "%s /%s/%d/%d HTTP/1.1\r\nHost: %s\r\n%s%s\r\n",
 		q.method, q.how, id, q.n, c.host, q.fields, framing)
 	if q.chunk {
@@ -194,7 +222,7 @@ func (c *client) close() {
 	if c.conn != nil {
 		_ = c.conn.Close()
 	}
-	c.conn, c.r = nil, nil
+	c.conn, c.w, c.r = nil, nil, nil
 }
 
 // raw sends text on a connection of its own and returns the status of the answer;

@@ -6,7 +6,7 @@ import (
 )
 
 // listenerNames are Weir's listeners. extra is there only in some configurations.
-var listenerNames = []string{"web", "calm", "capped", "raw", "calmraw", "edge", "extra"}
+var listenerNames = []string{"web", "secure", "calm", "capped", "raw", "calmraw", "edge", "extra"}
 
 // cap is how many connections the listener "capped" takes.
 const capped = 16
@@ -45,13 +45,11 @@ func (s *stage) config(v variant) string {
 		}
 	}
 	s.writeHTTP(&b, "web", `header_timeout = "2s"`)
-	fmt.Fprintf(&b, "[[l7.route]]\nhost = [\"mob.test\"]\npool = \"mob\"\n"+
-		"response_header_timeout = \"2s\"\nread_timeout = \"2s\"\n")
-	for i := range rows {
-		if r := &rows[i]; r.backends > 0 && !r.tls {
-			fmt.Fprintf(&b, "[[l7.route]]\nhost = [\"%s.test\"]\npool = %q\n%s\n", r.pool(), r.pool(), r.route)
-		}
-	}
+	writeRoutes(&b)
+	s.writeHTTP(&b, "secure", `header_timeout = "2s"`)
+	b.WriteString(s.identity.config(s.opts.Dir))
+	writeRoutes(&b)
+	b.WriteString("[[l7.route]]\npool = \"calm\"\n")
 	s.writeHTTP(&b, "calm", "")
 	b.WriteString("[[l7.route]]\npool = \"calm\"\n")
 	s.writeHTTP(&b, "capped", fmt.Sprintf("max_conns = %d", capped))
@@ -68,6 +66,17 @@ func (s *stage) config(v variant) string {
 		b.WriteString(mistakes[v.wrong-1])
 	}
 	return b.String()
+}
+
+// writeRoutes writes those of the mob and of the rows.
+func writeRoutes(b *strings.Builder) {
+	b.WriteString("[[l7.route]]\nhost = [\"mob.test\"]\npool = \"mob\"\n" +
+		"response_header_timeout = \"2s\"\nread_timeout = \"2s\"\n")
+	for i := range rows {
+		if r := &rows[i]; r.backends > 0 && !r.tls {
+			fmt.Fprintf(b, "[[l7.route]]\nhost = [\"%s.test\"]\npool = %q\n%s\n", r.pool(), r.pool(), r.route)
+		}
+	}
 }
 
 func (s *stage) writePool(b *strings.Builder, name string, pool []*backend, settings string) {

@@ -44,6 +44,7 @@ const (
 func newCrowd(s *stage) *crowd {
 	c := &crowd{stage: s, groups: []*group{
 		{name: "http, kept connection", make: httpAsker("calm", false)},
+		{name: "https, kept connection", make: httpAsker("secure", false)},
 		{name: "http, new connections", make: httpAsker("calm", true)},
 		{name: "tcp, kept session", make: (*stage).echoAsker},
 		{name: "tcp, new sessions", make: (*stage).downloader},
@@ -67,7 +68,7 @@ func httpAsker(listener string, fresh bool) func(*stage) (ask func() error, end 
 		if listener == "" {
 			addr = s.pools["calm"][1].addr()
 		}
-		c := &client{stage: s, addr: addr, host: "calm.test", fresh: fresh}
+		c := &client{stage: s, addr: addr, host: "calm.test", fresh: fresh, tls: listener == "secure"}
 		return func() error { return want(c.do(request{how: "whole", n: 1000}), right, 0) }, c.close
 	}
 }

@@ -87,7 +87,7 @@ func (s *stage) finish(ctx context.Context, r *Report) {
 	for c := range classes {
 		r.Requests[c.String()] = s.oracle.counts[c].Load()
 	}
-	r.Bytes = s.oracle.bytes.Load()
+	r.Bytes, r.Encrypted, r.Storms = s.oracle.bytes.Load(), s.oracle.encrypted.Load(), s.oracle.storms.Load()
 	r.Failures = s.oracle.notes
 	if more := s.oracle.wrongs - int64(len(r.Failures)); more > 0 {
 		r.Failures = append(r.Failures, fmt.Sprintf("and %d more", more))

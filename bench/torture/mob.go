@@ -39,7 +39,9 @@ func (s *stage) riot(ctx context.Context) {
 			})
 		}
 	}
-	start("mob", mobSize, s.httpRiot)
+	start("mob", mobSize, s.httpRiot(false))
+	start("mobtls", mobSize/2, s.httpRiot(true))
+	start("storm", 1, s.storms)
 	start("mobraw", mobSize, s.tcpRiot)
 	start("killer", 1, func(ctx context.Context, rng *rand.Rand) { s.killer(ctx, rng, s.pools["mob"]) })
 	start("killer", 1, func(ctx context.Context, rng *rand.Rand) { s.killer(ctx, rng, s.pools["mobraw"]) })
@@ -53,9 +55,16 @@ var mobHows = []string{
 	"no-status", "two-ways", "endless",
 }
 
-func (s *stage) httpRiot(ctx context.Context, rng *rand.Rand) {
-	c := &client{stage: s, addr: s.addr["web"], host: "mob.test"}
-	defer c.close()
+// httpRiot is what one client of the mob does.
+func (s *stage) httpRiot(encrypted bool) func(context.Context, *rand.Rand) {
+	return func(ctx context.Context, rng *rand.Rand) {
+		c := s.webClient("mob.test", encrypted)
+		defer c.close()
+		s.rage(ctx, rng, c)
+	}
+}
+
+func (s *stage) rage(ctx context.Context, rng *rand.Rand, c *client) {
 	for pause(ctx, time.Duration(rng.IntN(8))*time.Millisecond) {
 		how := mobHows[rng.IntN(len(mobHows))]
 		n := size(rng)
@@ -77,7 +86,7 @@ func (s *stage) httpRiot(ctx context.Context, rng *rand.Rand) {
 			s.abort(c, q, rng)
 			continue
 		case 3:
-			s.dawdle(rng, n)
+			s.dawdle(rng, n, c.tls)
 			continue
 		}
 		a := c.do(q)
@@ -100,7 +109,7 @@ func size(rng *rand.Rand) int64 {
 
 // abort takes a part of an answer and is gone.
 func (s *stage) abort(c *client, q request, rng *rand.Rand) {
-	one := &client{stage: s, addr: c.addr, host: c.host}
+	one := &client{stage: s, addr: c.addr, host: c.host, tls: c.tls}
 	id, err := one.begin(q.how, q.n)
 	defer one.close()
 	defer s.oracle.forget(id)
@@ -115,14 +124,14 @@ func (s *stage) abort(c *client, q request, rng *rand.Rand) {
 }
 
 // dawdle is a slow reader: it takes its answer in pieces, with pauses.
-func (s *stage) dawdle(rng *rand.Rand, n int64) {
-	c := &client{stage: s, addr: s.addr["web"], host: "mob.test"}
+func (s *stage) dawdle(rng *rand.Rand, n int64, encrypted bool) {
+	c := s.webClient("mob.test", encrypted)
 	defer c.close()
 	id, err := c.begin("whole", n)
 	if err != nil {
 		return
 	}
-	c.r.Reset(&pausing{r: c.conn, pause: time.Duration(1+rng.IntN(5)) * time.Millisecond})
+	c.r.Reset(&pausing{r: c.w, pause: time.Duration(1+rng.IntN(5)) * time.Millisecond})
 	c.finish(id, "whole", n)
 }
 

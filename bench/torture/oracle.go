@@ -29,6 +29,9 @@ type oracle struct {
 	counts [classes]atomic.Int64
 	bytes  atomic.Int64 // of right answers
 
+	encrypted atomic.Int64 // TLS connections of HTTP clients
+	storms    atomic.Int64 // of connections
+
 	mu     sync.Mutex
 	traces map[uint64]*trace
 	wrongs int64

@@ -122,6 +122,7 @@ func (s *stage) playOnce(ctx context.Context, j job) (notes []Figure, err error)
 	sc := &scene{
 		stage: s, ctx: ctx, row: r, rng: stream(s.opts.Seed, r.pool(), j.round), pool: s.pools[r.pool()],
 	}
+	sc.encrypted = sc.rng.IntN(encryptedShare) == 0
 	err = safely(func() error { return r.play(sc) })
 	if ctx.Err() != nil {
 		return nil, nil // it was interrupted, which is nobody's fault

@@ -21,6 +21,8 @@ type Report struct {
 
 	Requests    map[string]int64 `json:"requests"` // by what became of them: right, refused, broken, wrong
 	Bytes       int64            `json:"right_bytes"`
+	Encrypted   int64            `json:"https_connections"`
+	Storms      int64            `json:"connection_storms"`
 	SideEffects int              `json:"requests_with_side_effects"` // none ran twice, or it is a failure
 
 	Bystanders []Bystanders  `json:"bystanders"`
@@ -89,6 +91,8 @@ func (r *Report) WriteTable(out io.Writer) error {
 	_, _ = fmt.Fprintf(w, "\nrequests     %d right (%d MiB compared), %d refused, %d broken, %d wrong\n"+
 		"side effects %d requests with side effects were followed\n", r.Requests["right"], r.Bytes>>20,
 		r.Requests["refused"], r.Requests["broken"], r.Requests["wrong"], r.SideEffects)
+	_, _ = fmt.Fprintf(w, "https        %d connections of HTTP clients were TLS that Weir terminated\n"+
+		"storms       %d of %d connections at once\n", r.Encrypted, r.Storms, stormSize)
 	_, _ = fmt.Fprintf(w, "recovery     %s after the last fault\n", round(r.Recovery))
 	_, _ = fmt.Fprintf(w, "given back   goroutines %d, then %d; descriptors %d, then %d (and %d of pipes kept); "+
 		"heap %.1f, then %.1f MiB\n\n",

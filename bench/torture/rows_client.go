@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +45,7 @@ func slowReader(s *scene) error {
 		}
 	}()
 	for range readers {
-		c := s.client()
+		c := s.plain() // of what TLS holds there is no account
 		id, err := c.begin("whole", size)
 		if err != nil {
 			return err
@@ -79,10 +78,9 @@ func slowReader(s *scene) error {
 // begin sends a GET and reads nothing.
 func (c *client) begin(how string, n int64) (id uint64, err error) {
 	id = c.stage.oracle.next()
-	if c.conn, err = dial(c.addr, 4*patience); err != nil {
+	if err = c.connect(4 * patience); err != nil {
 		return id, err
 	}
-	c.r = bufio.NewReader(c.conn)
 	_ = c.conn.SetReadBuffer(64 << 10)
 	return id, c.send(request{method: http.MethodGet, how: how, n: n}, id)
 }
@@ -114,7 +112,9 @@ func clientGone(s *scene) error {
 			c.close()
 			return err
 		}
-		_ = c.conn.SetLinger(0)
+		if !c.tls { // that is cut off by any end that was not announced
+			_ = c.conn.SetLinger(0)
+		}
 		c.close()
 		return s.until("end at the backend", time.Second, func() bool { return s.oracle.trace(id).ended })
 	})
@@ -122,7 +122,7 @@ func clientGone(s *scene) error {
 
 // halfClose: a client that has said all it has to say gets its whole answer.
 func halfClose(s *scene) error {
-	c := s.client()
+	c := s.plain() // TLS ends otherwise
 	id, err := c.begin("late", 300_000)
 	if err != nil {
 		return err

@@ -1,16 +1,10 @@
 package torture
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"time"
@@ -95,45 +89,6 @@ func tunnels(s *scene) error {
 		}
 	}
 	return nil
-}
-
-// serverName is the name of the TLS backends.
-const serverName = "torture.test"
-
-// identity is a certificate that lives as long as the run.
-type identity struct {
-	cert  tls.Certificate
-	roots *x509.CertPool
-}
-
-func newIdentity() (*identity, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a key: %w", err)
-	}
-	t := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: serverName}, DNSNames: []string{serverName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a certificate: %w", err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a certificate: %w", err)
-	}
-	id := &identity{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, x509.NewCertPool()}
-	id.roots.AddCert(leaf)
-	return id, nil
-}
-
-// serve is the serve function of a TLS backend: it sends back what comes.
-func (id *identity) serve(b *backend, p *peer) {
-	b.served.Add(1)
-	c := tls.Server(p.TCPConn, &tls.Config{Certificates: []tls.Certificate{id.cert}})
-	_, _ = io.Copy(c, c)
 }
 
 // piecemeal writes a few bytes at a time.

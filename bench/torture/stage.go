@@ -25,7 +25,7 @@ type stage struct {
 	addr     map[string]string // by listener
 	pools    map[string][]*backend
 	hole     *hole
-	identity *identity // of the TLS backends
+	identity *identity // of the TLS backends, and of Weir
 }
 
 func (s *stage) patience() time.Duration { return patience }
@@ -52,6 +52,9 @@ func newStage(opts Options) (_ *stage, err error) {
 		}
 	}()
 	if s.identity, err = newIdentity(); err != nil {
+		return nil, err
+	}
+	if err = s.identity.write(opts.Dir); err != nil {
 		return nil, err
 	}
 	if s.hole, err = newHole(); err != nil {
@@ -127,6 +130,8 @@ type scene struct {
 
 	mu    sync.Mutex
 	notes []Figure
+
+	encrypted bool // its clients speak TLS, where it makes no difference to the row
 }
 
 // Figure is a time that was measured beside what is promised.
@@ -138,8 +143,20 @@ type Figure struct {
 
 func (s *scene) host() string { return s.row.pool() + ".test" }
 
+// webClient is a client of the listener "web", or of the same with TLS.
+func (s *stage) webClient(host string, encrypted bool) *client {
+	listener := "web"
+	if encrypted {
+		listener = "secure"
+	}
+	return &client{stage: s, addr: s.addr[listener], host: host, tls: encrypted}
+}
+
 // client is a client of the row's own pool.
-func (s *scene) client() *client { return &client{stage: s.stage, addr: s.addr["web"], host: s.host()} }
+func (s *scene) client() *client { return s.webClient(s.host(), s.encrypted) }
+
+// plain is one that never speaks TLS.
+func (s *scene) plain() *client { return s.webClient(s.host(), false) }
 
 // fresh is one that connects anew for each request.
 func (s *scene) fresh() *client {

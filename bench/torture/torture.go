@@ -6,7 +6,8 @@
 //
 //   - each row of docs/faults.md that can be played on one machine is played again
 //     and again with a strict expectation ([Report.Rows]),
-//   - a mob of clients does everything to backends that are killed and stalled,
+//   - a mob of clients, some with TLS, does everything to backends that are killed and
+//     stalled, and storms of connections come over all,
 //   - the configuration is reloaded, with valid and with broken files,
 //   - bystanders, who use healthy backends, must not notice.
 //
@@ -46,6 +47,8 @@ const (
 
 	calmShare  = 5 // one of so many parts of the duration is calm
 	performers = 3 // rows at a time
+
+	encryptedShare = 3 // one of so many performances has clients that speak TLS
 
 	// A bystander may take so much longer, beyond what the machine does to everybody.
 	slowdownLimit = 1.5

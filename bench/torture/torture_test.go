@@ -19,7 +19,7 @@ import (
 
 var (
 	seed     = flag.Uint64("seed", 1, "of the torture")
-	duration = flag.Duration("duration", 8*time.Second, "of the torture")
+	duration = flag.Duration("duration", 20*time.Second, "of the torture; with start and end it takes half a minute")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -50,8 +50,9 @@ func TestTorture(t *testing.T) {
 			t.Errorf("row %d was not played", row.Row)
 		}
 	}
-	if r.Requests["right"] < 1000 || r.Requests["broken"] == 0 || r.Requests["refused"] == 0 || r.SideEffects < 50 {
-		t.Errorf("that was no torture: %v, %d with side effects", r.Requests, r.SideEffects)
+	if r.Requests["right"] < 1000 || r.Requests["broken"] == 0 || r.Requests["refused"] == 0 || r.SideEffects < 50 || r.Encrypted < 20 || r.Storms == 0 {
+		t.Errorf("that was no torture: %v, %d with side effects, %d connections with TLS, %d storms",
+			r.Requests, r.SideEffects, r.Encrypted, r.Storms)
 	}
 }
 
