@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -229,7 +230,7 @@ func startExpensive(t *testing.T, backend string) (web, admin string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.Stop)
-		if err = p.Ready(t.Context(), web); err == nil {
+		if err = errors.Join(p.Ready(t.Context(), web), p.Ready(t.Context(), admin)); err == nil {
 			return web, admin
 		}
 		p.Stop()
