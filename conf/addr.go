@@ -8,7 +8,7 @@ import (
 // Addr is an address to listen on or to connect to, parsed and checked.
 // The zero Addr means "not given".
 type Addr struct {
-	Network string // "tcp" or "unix"
+	Network string // "tcp", "udp" or "unix"
 	Host    string // IP address or DNS name without brackets; "" is every interface
 	Port    uint16 // 0 in a listener lets the system choose
 	Path    string // unix only; a leading '@' is Linux's abstract namespace
@@ -17,7 +17,8 @@ type Addr struct {
 // IsZero reports whether the address was not given.
 func (a Addr) IsZero() bool { return a == Addr{} }
 
-// String gives the form the configuration file uses: "host:port" or "unix:/path".
+// String gives the form the configuration file uses: "host:port", "udp://host:port" or
+// "unix:/path".
 func (a Addr) String() string {
 	switch a.Network {
 	case "":
@@ -25,5 +26,9 @@ func (a Addr) String() string {
 	case "unix":
 		return "unix:" + a.Path
 	}
-	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
+	s := net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
+	if a.Network == "udp" {
+		return udpScheme + s
+	}
+	return s
 }

@@ -110,12 +110,12 @@ func (ck *checker) listeners() {
 	}
 	byPort := map[string][]use{} // a socket's path stands for its port
 	claim := func(a *Addr, key, owner string) {
-		if a.IsZero() || a.Network == "tcp" && a.Port == 0 {
+		if a.IsZero() || a.Network != "unix" && a.Port == 0 {
 			return // not given, or the system chooses
 		}
 		port := a.Path
-		if a.Network == "tcp" {
-			port = strconv.Itoa(int(a.Port))
+		if a.Network != "unix" {
+			port = a.Network + strconv.Itoa(int(a.Port))
 		}
 		for _, other := range byPort[port] {
 			if overlap(a.Host, other.addr.Host) {

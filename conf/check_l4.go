@@ -5,10 +5,11 @@ import "strconv"
 // l4 checks one [[l4]].
 func (ck *checker) l4(l *L4) {
 	ck.refPool(&l.Pool)
+	ck.l4UDP(l)
 	if !ck.has(&l.Pool) && !ck.has(&l.Routes) {
 		ck.add(ck.at(l), "", "[[l4]] needs a pool, a route, or both")
 	}
-	if l.ServerFirstWait > 0 {
+	if l.ServerFirstWait > 0 && !l.UDP() {
 		at := ck.at(&l.ServerFirstWait)
 		switch {
 		case l.Protocol != "auto":

@@ -148,7 +148,7 @@ type Sessions struct {
 	DrainTimeout time.Duration
 }
 
-// L4 is one [[l4]]: TCP connections passed through.
+// L4 is one [[l4]]: TCP connections or UDP datagrams passed through.
 type L4 struct {
 	Name              string
 	Listen            []Addr
@@ -165,7 +165,12 @@ type L4 struct {
 	IdleTimeout       time.Duration
 	HalfClosedTimeout time.Duration
 	Lifetime          time.Duration // 0: no limit
+	UDPIdleTimeout    time.Duration // as the next, UDP only
+	UDPResponses      int           // to each datagram of a client; 0: any number
 }
+
+// UDP reports whether the listener takes datagrams: its addresses are of one kind.
+func (l *L4) UDP() bool { return len(l.Listen) > 0 && l.Listen[0].Network == "udp" }
 
 // L4Route is one [[l4.route]]. Exactly one of Pool and L7 is set.
 type L4Route struct {

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"regexp"
@@ -19,6 +20,27 @@ func listenAddr() kind[Addr] {
 			return b.unix(p)
 		}
 		return parseListen(s)
+	})
+}
+
+// udpScheme begins an address of UDP.
+const udpScheme = "udp://"
+
+// listenAddr4 is listenAddr, or "udp://" and an address to receive datagrams on.
+func listenAddr4() kind[Addr] {
+	return addrKind("127.0.0.1:", func(b *binder, s string) (Addr, error) {
+		if p, ok := strings.CutPrefix(s, "unix:"); ok {
+			return b.unix(p)
+		}
+		p, udp := strings.CutPrefix(s, udpScheme)
+		a, err := parseListen(p)
+		if udp {
+			if f, ok := errors.AsType[*fault](err); ok && f.suggestion != "" {
+				f.suggestion = strconv.Quote(udpScheme + strings.Trim(f.suggestion, `"`))
+			}
+			a.Network = "udp"
+		}
+		return a, err
 	})
 }
 
@@ -86,6 +108,9 @@ func (b *binder) unix(p string) (Addr, error) {
 }
 
 func parseListen(s string) (Addr, error) {
+	if strings.HasPrefix(s, udpScheme) {
+		return Addr{}, bad("%q: only an [[l4]] listens on UDP", s)
+	}
 	host, port, err := splitAddr(s)
 	if err != nil {
 		return Addr{}, err
@@ -112,7 +137,7 @@ func parseListen(s string) (Addr, error) {
 }
 
 func parseServer(s string) (Addr, error) {
-	for _, scheme := range []string{"http://", "tcp://"} {
+	for _, scheme := range []string{"http://", "tcp://", udpScheme} {
 		if rest, ok := strings.CutPrefix(s, scheme); ok {
 			rest, _, _ = strings.Cut(rest, "/")
 			if _, _, err := splitAddr(rest); err != nil && scheme == "http://" {

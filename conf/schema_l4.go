@@ -8,11 +8,12 @@ const year = 365 * day
 func l4Table() table[L4] {
 	return table[L4]{
 		head: "[[l4]]",
-		doc: "A TCP listener: bytes pass through untouched. With routes, the server name in the client's TLS hello\n" +
-			"decides where a connection goes, and the TLS is still the server's own, unless a route hands it to\n" +
-			"an `[[l7]]`.\n\n" +
+		doc: "A TCP or UDP listener: bytes pass through untouched. With routes, the server name in the client's\n" +
+			"TLS hello decides where a connection goes, and the TLS is still the server's own, unless a route\n" +
+			"hands it to an `[[l7]]`.\n\n" +
 			"A connection that starts a TLS hello and does not finish it within `sniff_timeout` and `sniff_max`\n" +
-			"is closed, and never sent to `pool`.",
+			"is closed, and never sent to `pool`.\n\n" +
+			l4UDPDoc,
 		example: `
 [pool.db]
 servers = ["10.0.0.1:5432"]
@@ -45,8 +46,18 @@ server_version = "10.11.6-MariaDB"
 [[l4.route]]
 sni = ["orders.example.com"]
 pool = "db"
+
+[pool.resolvers]
+servers = ["10.0.0.53:53", "10.0.1.53:53"]
+
+[[l4]]
+name = "dns"
+listen = ["udp://0.0.0.0:53"]
+pool = "resolvers"
+udp_idle_timeout = "5s"
+udp_responses = 1
 `,
-		keys: append(l4Keys(), l4TimeKeys()...),
+		keys: append(append(l4Keys(), l4TimeKeys()...), l4UDPKeys()...),
 	}
 }
 
@@ -60,15 +71,17 @@ func l4Keys() []key[L4] {
 		},
 		{
 			name: "listen", required: true,
-			value: some(func(l *L4) *[]Addr { return &l.Listen }, listenAddr()),
-			doc:   "Where to listen. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` is IPv6 only.",
+			value: some(func(l *L4) *[]Addr { return &l.Listen }, listenAddr4()),
+			doc: "Where to listen. No host: every interface. `0.0.0.0` is IPv4 only, `[::]` is IPv6 only. " +
+				"With `udp://` before it, an address takes datagrams; all addresses of a listener do, or none.",
 		},
 		{
 			name: "protocol", def: `"auto"`,
-			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres", "mysql")),
+			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres", "mysql", "quic")),
 			doc: "What clients speak. `auto`: TLS if the first byte says so, else anything. `tls`: only TLS. " +
 				"`postgres`: PostgreSQL, whose TLS starts after a request for it. `mysql`: MySQL and MariaDB, the " +
-				"same; with routes Weir speaks first in the server's place. See docs/databases.md.",
+				"same; with routes Weir speaks first in the server's place. See docs/databases.md. " +
+				"On UDP, `auto` is QUIC if the first datagram says so, else anything, and `quic` is only QUIC.",
 		},
 		{
 			name: "server_version", def: `"8.0.11-Weir"`,
@@ -97,7 +110,8 @@ func l4Keys() []key[L4] {
 		{
 			name: "max_conns", def: "0", unit: "client connections",
 			value: one(func(l *L4) *int { return &l.MaxConns }, count(0, 100_000_000)),
-			doc:   "Client connections of this listener; more are refused. 0: no limit.",
+			doc: "Client connections of this listener; more are refused. 0: no limit, and on UDP half of the " +
+				"process's `max_conns`.",
 		},
 		{
 			name: "max_conns_per_source", def: "0", unit: "client connections",

@@ -39,6 +39,7 @@ type binding struct {
 	fds       []int // by loop, -1: none
 	accept    []loop.AcceptFunc
 	listeners []*loop.Listener // each touched on its loop only
+	udp       []*udpListener   // the same of an address of UDP
 	routing   atomic.Pointer[routing]
 }
 
@@ -88,9 +89,12 @@ func (s *Server) bind(addr conf.Addr) (*binding, error) {
 		b.accept = append(b.accept, func(fd int, peer netip.AddrPort) { w.take(b, fd, peer) })
 	}
 	var err error
-	if addr.Network == "unix" {
+	switch addr.Network {
+	case "unix":
 		err = s.bindUnix(b)
-	} else {
+	case "udp":
+		err = s.bindUDP(b)
+	default:
 		err = s.bindTCP(b)
 	}
 	if err != nil {
@@ -134,7 +138,7 @@ func (s *Server) bindTCP(b *binding) error {
 // sockets.
 func (s *Server) bound(addr conf.Addr) bool {
 	for _, b := range s.bindings {
-		if b.path == "" && b.addr.Port == addr.Port &&
+		if b.path == "" && b.addr.Network == addr.Network && b.addr.Port == addr.Port &&
 			(b.addr.Host == addr.Host || everyInterface(b.addr.Host) || everyInterface(addr.Host)) {
 			return true
 		}

@@ -48,6 +48,7 @@ type listener struct {
 	name    string
 	keys    []bindKey // guarded by Server.mu
 	limit   *limit.Listener
+	udp     bool // the metrics of UDP are shown; guarded by Server.mu
 	perLoop []counters
 }
 
@@ -62,6 +63,8 @@ type counters struct {
 	closed     [numReasons]atomic.Uint64
 
 	cancelFull time.Duration // the loop's alone; see mayCancel
+
+	udp udpCounters
 
 	_ [64]byte // no other loop's counters in the same cache line
 }
@@ -113,6 +116,9 @@ func (l *listener) hide(r *metric.Registry) {
 	}
 	for why := range numReasons {
 		r.Unregister(metric.L4Closed, l.name, why.String())
+	}
+	if l.udp {
+		l.hideUDP(r)
 	}
 	for _, refusal := range refusals {
 		r.Unregister(metric.L4Refused, l.name, refusal.String())

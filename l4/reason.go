@@ -34,6 +34,7 @@ const (
 	reasonBackendRemoved                  // the backend left the pool
 	reasonRoleLost                        // the backend no longer has the role that the pool wants
 	reasonAdmin                           // the administrator ended it
+	reasonRemoved                         // a reload removed the listening address (UDP)
 	reasonDrain                           // the drain took too long, or Weir stopped
 	reasonInternal                        // a bug of Weir
 	numReasons
@@ -83,6 +84,7 @@ var reasons = [numReasons]struct {
 	reasonBackendRemoved:    {"backend_removed", sideInternal, true},
 	reasonRoleLost:          {"backend_role_lost", sideUpstream, true},
 	reasonAdmin:             {"admin", sideInternal, true},
+	reasonRemoved:           {"removed", sideInternal, true},
 	reasonDrain:             {"drain", sideInternal, true},
 	reasonInternal:          {"internal", sideInternal, true},
 }

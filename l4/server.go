@@ -169,7 +169,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	var waits []chan struct{}
 	for _, w := range s.shards {
 		w.call(func() {
-			if w.first == nil {
+			if w.idle() {
 				return
 			}
 			if w.drained == nil {

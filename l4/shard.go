@@ -34,6 +34,7 @@ type shard struct {
 	number  uint64   // of the last session
 	free    *session
 	nfree   int
+	udp     udpShard
 	sampler metric.Sampler
 	drained chan struct{} // closed when the last session ends, where set
 
@@ -125,10 +126,13 @@ func (sh *shard) retire(s *session) {
 		s.next, sh.free = sh.free, s
 		sh.nfree++
 	}
-	if sh.first == nil {
+	if sh.idle() {
 		sh.signalDrained()
 	}
 }
+
+// idle reports whether no session is open.
+func (sh *shard) idle() bool { return sh.first == nil && sh.udp.first == nil }
 
 func (sh *shard) signalDrained() {
 	if sh.drained != nil {
@@ -144,6 +148,9 @@ func (sh *shard) closeAll(why reason) {
 	}
 	for sh.first != nil {
 		sh.first.close(why)
+	}
+	for sh.udp.first != nil {
+		sh.udp.first.close(why)
 	}
 }
 

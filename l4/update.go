@@ -138,11 +138,15 @@ func (u *Update) adopt(l *Listener) {
 	ln.keys = u.keys[l.Name]
 	if s.listeners[l.Name] != nil {
 		ln.limit.SetLimits(l.limits())
-		return
+	} else {
+		ln.limit = s.conns.Listener(l.Name, l.limits())
+		s.listeners[l.Name] = ln
+		ln.show(s.metrics)
 	}
-	ln.limit = s.conns.Listener(l.Name, l.limits())
-	s.listeners[l.Name] = ln
-	ln.show(s.metrics)
+	if l.Conf != nil && l.Conf.UDP() && !ln.udp {
+		ln.udp = true
+		ln.showUDP(s.metrics)
+	}
 }
 
 // forgetListeners drops the listeners that are gone once their last connection is,
@@ -178,6 +182,10 @@ func (s *Server) serve(b *binding) {
 		if b.fds[i] < 0 {
 			continue
 		}
+		if b.udp != nil {
+			s.serveUDP(b, i)
+			continue
+		}
 		w.call(func() {
 			ln, err := w.events.Listen(b.fds[i], b.accept[i])
 			if err != nil {
@@ -195,11 +203,16 @@ func (s *Server) serve(b *binding) {
 
 // unbind accepts what waits on these addresses and closes them.
 func (s *Server) unbind(gone []*binding) {
+	s.mu.Lock()
+	stopped := s.stopped
+	s.mu.Unlock()
 	for _, b := range gone {
 		b.unlink()
 		for i, w := range s.shards {
 			w.call(func() {
-				if ln := b.listeners[i]; ln != nil {
+				if b.udp != nil {
+					b.stopUDP(i, stopped)
+				} else if ln := b.listeners[i]; ln != nil {
 					ln.Close()
 					b.fds[i] = -1
 				}

@@ -69,6 +69,10 @@ func (e *encoder) l4(r *L4Record) {
 	str(e, "sni", r.SNI)
 	e.num("bytes_in", r.BytesIn)
 	e.num("bytes_out", r.BytesOut)
+	if r.DatagramsIn != 0 || r.DatagramsOut != 0 {
+		e.num("datagrams_in", r.DatagramsIn)
+		e.num("datagrams_out", r.DatagramsOut)
+	}
 	e.seconds("duration_seconds", r.Duration)
 	str(e, "side", r.Side)
 	str(e, "reason", r.Reason)

@@ -19,6 +19,7 @@
 //	path, query                 the query only where query = true
 //	status                      of the response, 0 where none was sent
 //	bytes_in, bytes_out         received from the client, sent to it
+//	datagrams_in, datagrams_out the same of a UDP session
 //	duration_seconds            from the beginning to the last byte
 //	side, reason                who failed (client, upstream, internal) and how; how a session ended
 //	request_id
@@ -69,6 +70,9 @@ type L4Record struct {
 	SNI      string
 	BytesIn  int64 // from the client
 	BytesOut int64 // to the client
+
+	DatagramsIn, DatagramsOut int64 // of a UDP session, as the bytes
+
 	Duration time.Duration
 	Side     string
 	Reason   string // how the session ended

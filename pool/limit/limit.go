@@ -89,6 +89,9 @@ func New(l Limits) *Conns {
 // connections that come after it.
 func (c *Conns) SetLimits(l Limits) { c.all.setLimits(l) }
 
+// Max is the cap of the process, 0 where there is none.
+func (c *Conns) Max() int { return int(c.all.max.Load()) }
+
 // Count returns the number of connections.
 func (c *Conns) Count() int { return int(c.all.active.Load()) }
 
@@ -130,6 +133,10 @@ func (l *Listener) Count() int { return int(l.own.active.Load()) }
 
 // Refused returns how many connections were refused for reason r.
 func (l *Listener) Refused(r Refusal) uint64 { return l.refused[r].Load() }
+
+// Refuse counts a connection that the caller did not ask a ticket for, for a reason
+// of its own that comes down to r.
+func (l *Listener) Refuse(r Refusal) { l.refused[r].Add(1) }
 
 // Acquire admits a connection from src or says which cap refused it. An admitted
 // connection holds the ticket until its end and then releases it. The zero Addr

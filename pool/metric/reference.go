@@ -45,6 +45,7 @@ func Reference() []byte {
 	}{
 		{"Process", processDefs},
 		{"L4", l4Defs},
+		{"L4: UDP", udpDefs},
 		{"L7", l7Defs},
 		{"Backends", backendDefs},
 	} {

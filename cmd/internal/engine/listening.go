@@ -48,6 +48,8 @@ func (e *Engine) Listeners() []Listening {
 
 func l4Note(c *conf.L4) string {
 	switch {
+	case len(c.Routes) == 0 && c.UDP():
+		return "udp to pool " + c.Pool
 	case len(c.Routes) == 0:
 		return "tcp to pool " + c.Pool
 	case c.Pool == "":

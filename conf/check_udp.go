@@ -1,0 +1,82 @@
+package conf
+
+// l4UDP checks a listener for datagrams: its addresses are of one kind, and each key
+// and pool makes sense with it.
+func (ck *checker) l4UDP(l *L4) {
+	kind, mixed := l.UDP(), false
+	for i := range l.Listen {
+		if a := &l.Listen[i]; !a.IsZero() && (a.Network == "udp") != kind && !mixed {
+			mixed = true
+			ck.add(ck.at(a), "", "listen: %s and %s: a listener takes either connections or datagrams", &l.Listen[0], a)
+		}
+	}
+	if mixed {
+		return
+	}
+	if !kind {
+		ck.tcpOnly(l)
+		return
+	}
+	for _, k := range []struct {
+		name  string
+		field any
+		why   string
+	}{
+		{"proxy_protocol", &l.ProxyProtocol, "a datagram has no room for a header of the PROXY protocol"},
+		{"server_first_wait", &l.ServerFirstWait, "a server cannot speak first on UDP"},
+		{"idle_timeout", &l.IdleTimeout, "on UDP it is udp_idle_timeout"},
+		{"half_closed_timeout", &l.HalfClosedTimeout, "UDP has no end of one side"},
+		{"lifetime", &l.Lifetime, "it has no effect on UDP"},
+	} {
+		if ck.has(k.field) {
+			ck.add(ck.at(k.field), "", "%s: %s", k.name, k.why)
+		}
+	}
+	if l.Protocol != "auto" && l.Protocol != "quic" {
+		ck.add(ck.at(&l.Protocol), "", "protocol: %q is not spoken on UDP: expected \"auto\" or \"quic\"", l.Protocol)
+	}
+	if l.Protocol == "quic" && !ck.has(&l.Routes) {
+		ck.add(ck.at(&l.Protocol), "", "protocol: \"quic\" is for routes, and there are none")
+	}
+	ck.udpPool(&l.Pool)
+	for i := range l.Routes {
+		r := &l.Routes[i]
+		if r.L7 != "" {
+			ck.add(ck.at(&r.L7), "", "l7: HTTP over QUIC is passed through to a pool, not served")
+		}
+		ck.udpPool(&r.Pool)
+	}
+}
+
+// tcpOnly checks that a listener for connections has no key of UDP.
+func (ck *checker) tcpOnly(l *L4) {
+	const why = "it is for listeners with udp:// addresses"
+	if ck.has(&l.UDPIdleTimeout) {
+		ck.add(ck.at(&l.UDPIdleTimeout), "", "udp_idle_timeout: %s", why)
+	}
+	if ck.has(&l.UDPResponses) {
+		ck.add(ck.at(&l.UDPResponses), "", "udp_responses: %s", why)
+	}
+	if l.Protocol == "quic" {
+		ck.add(ck.at(&l.Protocol), "", "protocol: \"quic\": %s", why)
+	}
+}
+
+// udpPool checks that datagrams can be sent to the servers of a pool as it is.
+func (ck *checker) udpPool(name *string) {
+	for i := range ck.c.Pools {
+		p := &ck.c.Pools[i]
+		if *name == "" || p.Name != *name {
+			continue
+		}
+		if p.ProxyProtocol != "off" {
+			ck.add(ck.at(name), "", "pool: %q has proxy_protocol = %q, but a datagram has no room for the header",
+				p.Name, p.ProxyProtocol)
+		}
+		for j := range p.Servers {
+			if a := p.Servers[j].Addr; a.Network == "unix" {
+				ck.add(ck.at(name), "", "pool: %q has the server %s, which takes no datagrams", p.Name, a)
+			}
+		}
+	}
+}
