@@ -416,26 +416,46 @@ func TestRedisHealth(t *testing.T) {
 	w.wantHealth(t, "read", "up replica", "out primary")
 }
 
-// TestMariaDBHealth: checks with and without a login, and the role by read_only.
-func TestMariaDBHealth(t *testing.T) {
+// mariaNode is a MariaDB server of one test. Its TLS has a certificate for the names,
+// signed by the authority in ca.
+type mariaNode struct {
+	addr, port, socket string
+	ca                 *authority
+}
+
+func newMariaDB(t testing.TB, ca *authority, names ...string) *mariaNode {
+	t.Helper()
 	dir, attr := dbDir(t, "mysql", "nobody")
-	data, socket := filepath.Join(dir, "data"), filepath.Join(dir, "s")
+	data := filepath.Join(dir, "data")
 	runAs(t, attr, dir, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal",
 		"--skip-test-db")
-	addr := freeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	a := newAuthority(t, t.TempDir())
-	certFile, keyFile := a.issue(t, "server", "db.example.com")
+	n := &mariaNode{addr: freeAddr(t), socket: filepath.Join(dir, "s"), ca: ca}
+	_, n.port, _ = net.SplitHostPort(n.addr)
+	certFile, keyFile := ca.issue(t, "server", names...)
 	cert, key := filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key")
 	give(t, attr, cert, readFile(t, certFile))
 	give(t, attr, key, readFile(t, keyFile))
-	serveAs(t, attr, dir, func() bool { return accepts(addr) }, "mariadbd", "--no-defaults", "--datadir="+data,
-		"--port="+port, "--bind-address=127.0.0.1", "--socket="+socket, "--pid-file="+filepath.Join(dir, "pid"),
+	serveAs(t, attr, dir, func() bool { return accepts(n.addr) }, "mariadbd", "--no-defaults", "--datadir="+data,
+		"--port="+n.port, "--bind-address=127.0.0.1", "--socket="+n.socket, "--pid-file="+filepath.Join(dir, "pid"),
 		"--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0", "--max-connect-errors=1",
-		"--ssl-cert="+cert, "--ssl-key="+key)
+		"--ssl-cert="+cert, "--ssl-key="+key, "--plugin-load-add=auth_ed25519")
+	return n
+}
+
+// sql runs statements as root, through the socket.
+func (n *mariaNode) sql(t testing.TB, query string) {
+	t.Helper()
+	command(t, nil, "mariadb", "--no-defaults", "--socket="+n.socket, "-uroot", "-e", query)
+}
+
+// TestMariaDBHealth: checks with and without a login, and the role by read_only.
+func TestMariaDBHealth(t *testing.T) {
+	a := newAuthority(t, t.TempDir())
+	n := newMariaDB(t, a, "db.example.com")
+	addr, socket := n.addr, n.socket
 	sql := func(query string) {
 		t.Helper()
-		command(t, nil, "mariadb", "--no-defaults", "--socket="+socket, "-uroot", "-e", query)
+		n.sql(t, query)
 	}
 	sql("CREATE USER weir@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING PASSWORD('river')")
 	sql("CREATE USER secure@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING PASSWORD('river') REQUIRE SSL")
