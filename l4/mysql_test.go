@@ -82,8 +82,10 @@ func mysqlWorld(t *testing.T, fallback string) (*world, string) {
 		poolOf("other", origin(t, mysqlServer("other", "SSH-2.0-OpenSSH\r\n"))),
 		poolOf("rest", origin(t, mysqlServer("rest", mysqlGreeting(true)))), told)
 	w.serve(w.l4(conf.L4{Protocol: "mysql", ServerVersion: "10.11-test", Pool: fallback, Routes: []conf.L4Route{
-		{SNI: []string{"a.test"}, Pool: "a"}, {SNI: []string{"plain.test"}, Pool: "plain"},
-		{SNI: []string{"busy.test"}, Pool: "busy"}, {SNI: []string{"other.test"}, Pool: "other"},
+		{SNI: []string{"a.test"}, Pool: "a"},
+		{SNI: []string{"plain.test"}, Pool: "plain"},
+		{SNI: []string{"busy.test"}, Pool: "busy"},
+		{SNI: []string{"other.test"}, Pool: "other"},
 		{SNI: []string{"told.test"}, Pool: "told"},
 	}}))
 	return w, w.srv.Addrs("t")[0]
@@ -204,8 +206,10 @@ func TestMySQLTimeouts(t *testing.T) {
 	silent := poolOf("silent", origin(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) }))
 	silent.ConnectTimeout = 50 * time.Millisecond
 	w := newWorld(t, worldOptions{}, silent)
-	w.serve(w.l4(conf.L4{Protocol: "mysql", Pool: "silent", SniffTimeout: 200 * time.Millisecond,
-		Routes: []conf.L4Route{{SNI: []string{"a.test"}, Pool: "silent"}}}))
+	w.serve(w.l4(conf.L4{
+		Protocol: "mysql", Pool: "silent", SniffTimeout: 200 * time.Millisecond,
+		Routes: []conf.L4Route{{SNI: []string{"a.test"}, Pool: "silent"}},
+	}))
 	addr := w.srv.Addrs("t")[0]
 	quiet := dial(t, addr)
 	readPacket(quiet)
