@@ -63,6 +63,10 @@ race-e2e: ## the same with a binary built for the race detector
 torture: ## the long forms of the e2e tests: 1,000 reloads and the like
 	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row' $(E2E)
 
+.PHONY: bench-torture
+bench-torture: build ## misbehave in every way for DURATION, 10m without; SEED=n plays one again
+	./bin/weir bench torture --duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED))
+
 fuzz: ## run every fuzz target for FUZZTIME
 	@for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
@@ -74,8 +78,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: ## run the micro-benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=name,name ROUNDS=n, all and 3 without
+bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=a,b ROUNDS=n DURATION=5s BINARY=traefik=FILE
+	@bash .ci/deps --need nginx haproxy
 	./bin/weir bench compare --build-caddy $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(BINARY),--binary $(BINARY)) $(if $(DURATION),--duration $(DURATION)) \
 		--commit "$$(git describe --always --dirty)" --output $(RESULTS)
 
 bench-report: ## write docs/benchmarks.md and .html from what bench-compare has measured

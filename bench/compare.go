@@ -152,6 +152,8 @@ func (m *match) players() []*peers.Peer {
 			if slices.Contains(m.s.Peers, name) {
 				m.out.LeftOut = append(m.out.LeftOut, name+" was not asked for, or is not installed")
 			}
+		case m.contest.Peers[i].Caches():
+			m.out.LeftOut = append(m.out.LeftOut, name+" is a cache, and nothing is kept here")
 		case !m.contest.Peers[i].Can(m.s.Front):
 			m.out.LeftOut = append(m.out.LeftOut, name+" cannot do this without further modules")
 		case len(m.s.Peers) > 0 && !slices.Contains(m.s.Peers, name):

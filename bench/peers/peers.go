@@ -28,7 +28,7 @@ const Name = "bench.test"
 
 // Job is what every proxy is to do.
 type Job struct {
-	Front    string // http, https, tcp or sni, as in a scenario
+	Front    string // http, https, tcp or sni, as in a scenario; cache: http, and answers are kept
 	Address  string // IP:PORT where it listens
 	Origin   string // HOST:PORT
 	Workers  int    // worker processes, threads or loops; default 1
@@ -47,9 +47,10 @@ type Peer struct {
 }
 
 // kind is how one proxy is set up and run. In arguments, {dir} is the directory
-// of its files.
+// of its files; where it runs, {address} and {workers} are those of the job.
 type kind struct {
 	name    string
+	binary  string // "": as its name
 	fronts  []string
 	files   []string // templates; what is written has the same names
 	version []string // arguments that print it; nil: it is in the binary
@@ -62,6 +63,7 @@ type kind struct {
 var (
 	httpOnly = []string{"http", "https"}
 	allJobs  = []string{"http", "https", "tcp", "sni"}
+	caches   = []string{"cache"}
 )
 
 // kinds returns all proxies, Weir first.
@@ -92,6 +94,14 @@ func kinds() []kind {
 			version: []string{"version"}, pattern: `(?m)^Version:\s*(\S+)`,
 			run: []string{"--configFile={dir}/traefik.toml"}, env: goWorkers,
 		},
+		{
+			name: "varnish", binary: "varnishd", fronts: caches, files: []string{"varnish.vcl"},
+			version: []string{"-V"}, pattern: `varnish-(\d[^\s)]*)`, check: []string{"-j", "none", "-C", "-f", "{dir}/varnish.vcl"},
+			run: []string{
+				"-j", "none", "-F", "-n", "{dir}/work", "-a", "{address}", "-f", "{dir}/varnish.vcl", "-s", "malloc,256m",
+				"-p", "thread_pools={workers}", "-p", "thread_pool_min=200", "-p", "listen_depth=4096",
+			},
+		},
 	}
 }
 
@@ -120,7 +130,11 @@ func Find(ctx context.Context, name, binary string) (*Peer, error) {
 	}
 	p := &Peer{Name: name, kind: &all[i]}
 	var err error
-	if p.Binary, err = locate(name, binary); err != nil {
+	program := name
+	if p.kind.binary != "" {
+		program = p.kind.binary
+	}
+	if p.Binary, err = locate(program, binary); err != nil {
 		return nil, err
 	}
 	if p.Version, err = p.readVersion(ctx); err != nil {
@@ -196,6 +210,9 @@ func goVersion(binary, name string) (string, error) {
 // Can reports whether the proxy can do a job.
 func (p *Peer) Can(front string) bool { return slices.Contains(p.kind.fronts, front) }
 
+// Caches reports that the proxy is a cache and does nothing else here.
+func (p *Peer) Caches() bool { return slices.Equal(p.kind.fronts, caches) }
+
 //go:embed templates
 var templates embed.FS
 
@@ -204,6 +221,8 @@ type values struct {
 	Job
 	Dir, Name       string
 	Host, Port      string // of Address
+	OriginHost      string
+	OriginPort      string
 	Cert, Key, Pair string // PEM files; Pair holds both
 	Files           int    // descriptors for MaxConns
 	Root            bool
@@ -221,7 +240,12 @@ func (p *Peer) Write(dir string, j Job) error {
 	if err != nil {
 		return fmt.Errorf("cannot write the files of %s: %w", p.Name, err)
 	}
+	originHost, originPort, err := net.SplitHostPort(j.Origin)
+	if err != nil {
+		return fmt.Errorf("cannot write the files of %s: %w", p.Name, err)
+	}
 	v := values{
+		OriginHost: originHost, OriginPort: originPort,
 		Job: j, Dir: dir, Name: Name, Host: host, Port: port,
 		Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), Pair: filepath.Join(dir, "pair.pem"),
 		Files: 2*j.MaxConns + 256, Root: os.Geteuid() == 0,
@@ -271,6 +295,16 @@ func streamModule(binary string) string {
 	return ""
 }
 
+// runArgs are the arguments with which the proxy does a job.
+func (p *Peer) runArgs(dir string, j *Job) []string {
+	fill := strings.NewReplacer("{dir}", dir, "{address}", j.Address, "{workers}", strconv.Itoa(j.Workers))
+	out := make([]string, len(p.kind.run))
+	for i, a := range p.kind.run {
+		out[i] = fill.Replace(a)
+	}
+	return out
+}
+
 func inDir(args []string, dir string) []string {
 	out := make([]string, len(args))
 	for i, a := range args {
@@ -305,7 +339,7 @@ func (p *Peer) Start(ctx context.Context, dir string, j Job, cpus []int) (*Proce
 	if err := p.Check(ctx, dir); err != nil {
 		return nil, err
 	}
-	c := Command{Path: p.Binary, Args: inDir(p.kind.run, dir), Dir: dir, CPUs: cpus}
+	c := Command{Path: p.Binary, Args: p.runArgs(dir, &j), Dir: dir, CPUs: cpus}
 	if p.kind.env != nil {
 		c.Env = p.kind.env(&j)
 	}

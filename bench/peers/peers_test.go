@@ -2,9 +2,14 @@ package peers
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -46,6 +51,48 @@ func TestNginxAcceptsItsConfiguration(t *testing.T)       { accepted(t, "nginx",
 func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "sni") }
 func TestHaproxyAcceptsItsConfiguration(t *testing.T)     { accepted(t, "haproxy", fronts...) }
 
+func TestVarnishAcceptsItsConfiguration(t *testing.T) { accepted(t, "varnish", "cache") }
+
+// TestVarnishCaches: in front of an origin that says nothing about it, an answer is
+// asked for once.
+func TestVarnishCaches(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		fmt.Fprint(w, "hello")
+	}))
+	defer s.Close()
+	p, err := Find(t.Context(), "varnish", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := Job{Front: "cache", Address: address, Origin: strings.TrimPrefix(s.URL, "http://")}
+	proc, err := p.Start(t.Context(), t.TempDir(), job, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Stop()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 5 {
+		resp, err := client.Get("http://" + address + "/x")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, proc.Output())
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(text) != "hello" || resp.StatusCode != http.StatusOK {
+			t.Errorf("got %d, %q, %v", resp.StatusCode, text, err)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the origin was asked %d times, want once", n)
+	}
+}
+
 // TestWeirAcceptsItsConfiguration needs no binary: the check is a function here.
 func TestWeirAcceptsItsConfiguration(t *testing.T) {
 	p := &Peer{Name: "weir", kind: &kinds()[0]}
@@ -82,6 +129,7 @@ func TestTemplates(t *testing.T) {
 				}
 				all += string(text)
 			}
+			all += strings.Join(p.runArgs(dir, &Job{Address: "127.0.0.1:18080"}), " ")
 			wants := []string{"18080", "127.0.0.1:18081"}
 			if front == "sni" {
 				wants = append(wants, Name)

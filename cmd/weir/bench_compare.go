@@ -38,7 +38,7 @@ type benchCompareCmd struct {
 
 func (benchCompareCmd) Help() string {
 	return `Each proxy does the same job in front of the same origin, in turn, a new process for each run, and
-is alone on its CPU where there are two. Proxies: weir, nginx, haproxy, caddy, traefik. The results are written after
+is alone on its CPU where there are two. Proxies: weir, nginx, haproxy, caddy, traefik, varnish (caches only). The results are written after
 each scenario; in the source tree, go run ./cmd/bench-report makes pages with tables and plots of them.
 
     weir bench compare --scenario l7-small,l4-churn --rounds 5
