@@ -9,6 +9,7 @@ func (ck *checker) l4(l *L4) {
 	if !ck.has(&l.Pool) && !ck.has(&l.Routes) {
 		ck.add(ck.at(l), "", "[[l4]] needs a pool, a route, or both")
 	}
+	ck.l4TLS(l)
 	if l.ServerFirstWait > 0 && !l.UDP() {
 		at := ck.at(&l.ServerFirstWait)
 		switch {
@@ -40,6 +41,7 @@ func (ck *checker) l4Route(l *L4, r *L4Route, seen first) {
 	if r.L7 != "" {
 		ck.handOver(l, &r.L7)
 	}
+	ck.l4RouteTLS(l, r)
 	for i := range r.SNI {
 		name := &r.SNI[i]
 		if *name == "" {

@@ -3,6 +3,7 @@ package conf
 // pool checks one pool.
 func (ck *checker) pool(p *Pool) {
 	ck.servers(p)
+	ck.poolTLS(p)
 	ck.health(&p.Health)
 	order(ck, &p.Ejection.Time, &p.Ejection.MaxTime, formatDuration, "time", "max_time", &p.Ejection)
 }

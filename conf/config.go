@@ -77,6 +77,7 @@ type Pool struct {
 	ConnectTimeout time.Duration
 	ProxyProtocol  string        // off, v1, v2
 	SlowStart      time.Duration // 0: full weight at once
+	TLS            *PoolTLS      // nil: plain
 	Health         Health
 	Ejection       Ejection
 	KeepAlive      KeepAlive
@@ -155,6 +156,8 @@ type L4 struct {
 	Protocol          string   // auto, tls, postgres, mysql
 	ServerVersion     string   // mysql: of the greeting
 	ProxyProtocol     []string // CIDR; peers that must begin with a PROXY header
+	TLS               *L4TLS   // nil: TLS passes through
+	Mode              string   // of connections to Pool: terminate, passthrough
 	Pool              string   // where there is no route, or none matches; "" closes
 	Routes            []L4Route
 	MaxConns          int // 0: no limit
@@ -177,6 +180,29 @@ type L4Route struct {
 	SNI  []string // lower case; "*.example.com" is one label or more below example.com
 	Pool string
 	L7   string
+	Mode string // with Pool: terminate, passthrough
+}
+
+// L4TLS is [l4.tls].
+type L4TLS struct {
+	Certs            []Cert
+	MinVersion       string   // 1.2, 1.3
+	ALPN             []string // offered, the preferred first; empty: none is negotiated
+	ClientCA         string   // PEM file
+	ClientAuth       string   // none, request, require
+	HandshakeTimeout time.Duration
+}
+
+// PoolTLS is [pool.NAME.tls]: TLS to the servers.
+type PoolTLS struct {
+	CA         string // PEM file; "": the roots of the system
+	Name       string // in the certificate and as SNI; "": the server's host
+	Verify     bool
+	Cert       string // PEM files of the client's certificate; both or none
+	Key        string
+	MinVersion string // 1.2, 1.3
+	MaxVersion string
+	ALPN       []string // asked for; empty: none
 }
 
 // L7 is one [[l7]]: HTTP.

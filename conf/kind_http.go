@@ -144,3 +144,16 @@ func visible(s string) error {
 	}
 	return nil
 }
+
+// alpn is the name of a protocol in TLS (RFC 7301): up to 255 bytes, here visible ones.
+func alpn() kind[string] {
+	return word("protocol", "protocols", func(s string) (string, error) {
+		if s == "" || len(s) > 255 {
+			return "", bad("%q: the name of a protocol has 1 to 255 bytes", s)
+		}
+		if err := visible(s); err != nil {
+			return "", err
+		}
+		return s, nil
+	})
+}

@@ -22,6 +22,7 @@ servers = ["10.0.0.1:5432"]
 name = "postgres"
 listen = ["0.0.0.0:5432", "[::]:5432"]
 protocol = "auto"
+mode = "passthrough"
 proxy_protocol = ["10.0.0.0/8"]
 pool = "db"
 max_conns = 5000
@@ -96,6 +97,17 @@ func l4Keys() []key[L4] {
 				"the PROXY protocol, version 1 or 2, within 5s, and the client it names is the client in logs, " +
 				"balancing and limits; without one it is closed. From anyone else no header is believed: on " +
 				"a listener with this key a connection that begins with one is closed.",
+		},
+		{
+			name: "tls", none: "TLS passes through",
+			value: part(func(l *L4) bool { return l.TLS != nil }, func(l *L4) { l.TLS = new(L4TLS) }, l4TLSTable()),
+			doc:   "Terminates TLS.",
+		},
+		{
+			name: "mode", none: "`terminate` with `[l4.tls]`, else `passthrough`",
+			value: one(func(l *L4) *string { return &l.Mode }, choice(modeTerminate, modePassthrough)),
+			doc: "What becomes of the TLS of connections that go to `pool`, and to the pool of a route that does " +
+				"not say it itself. `terminate`: Weir ends it. `passthrough`: it is the server's own.",
 		},
 		{
 			name: "pool", none: "such connections are closed",
@@ -174,9 +186,17 @@ servers = ["10.0.0.2:8080"]
 name = "edge"
 listen = [":443"]
 
+[l4.tls]
+certs = [{ cert = "api.pem", key = "api.key" }]
+
+[[l4.route]]
+sni = ["api.example.com"]
+pool = "app"
+
 [[l4.route]]
 sni = ["db.example.com", "*.db.example.com"]
 pool = "db"
+mode = "passthrough"
 
 [[l4.route]]
 sni = ["www.example.com"]
@@ -206,6 +226,12 @@ pool = "app"
 				name: "l7", none: "`pool` is set",
 				value: one(func(r *L4Route) *string { return &r.L7 }, refTo("an [[l7]]")),
 				doc:   "This `[[l7]]`, which needs `[l7.tls]`, terminates the TLS and serves HTTP.",
+			},
+			{
+				name: "mode", none: "that of the listener",
+				value: one(func(r *L4Route) *string { return &r.Mode }, choice(modeTerminate, modePassthrough)),
+				doc: "With `pool`: what becomes of the TLS of these connections. `terminate` needs `[l4.tls]`. So " +
+					"one port can end some names and pass others through.",
 			},
 		},
 	}

@@ -193,7 +193,7 @@ pool = "app"
 		keys: []key[L7]{
 			{
 				name: "certs", required: true,
-				value: list(func(l *L7) *[]Cert { return &l.TLS.Certs }, certTable(), ""),
+				value: list(func(l *L7) *[]Cert { return &l.TLS.Certs }, certTable("[[l7.tls.certs]]", l7CertExample), ""),
 				doc:   "Certificates with their keys.",
 			},
 			{
@@ -210,23 +210,11 @@ pool = "app"
 	}
 }
 
-func certTable() table[Cert] {
+func certTable(head, example string) table[Cert] {
 	return table[Cert]{
-		head: "[[l7.tls.certs]]",
-		doc:  "One certificate with its key. Mostly written inline. A reload reads the files again.",
-		example: `
-[pool.app]
-servers = ["10.0.0.1:8080"]
-
-[[l7]]
-name = "web"
-listen = [":443"]
-route = [{ pool = "app" }]
-
-[[l7.tls.certs]]
-cert = "www.pem"
-key = "www.key"
-`,
+		head:    head,
+		doc:     "One certificate with its key. Mostly written inline. A reload reads the files again.",
+		example: example,
 		keys: []key[Cert]{
 			{
 				name: "cert", required: true,
@@ -241,6 +229,20 @@ key = "www.key"
 		},
 	}
 }
+
+const l7CertExample = `
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[[l7]]
+name = "web"
+listen = [":443"]
+route = [{ pool = "app" }]
+
+[[l7.tls.certs]]
+cert = "www.pem"
+key = "www.key"
+`
 
 func l7RouteTable() table[L7Route] {
 	return table[L7Route]{

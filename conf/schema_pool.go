@@ -59,6 +59,11 @@ max_idle = 256
 				doc:   "How long a server that came back takes to get its full share. 0s: it gets it at once.",
 			},
 			{
+				name: "tls", none: "plain",
+				value: part(func(p *Pool) bool { return p.TLS != nil }, beginPoolTLS, poolTLSTable()),
+				doc:   "TLS to the servers.",
+			},
+			{
 				name: "health", none: "no active checks",
 				value: sub(func(p *Pool) *Health { return &p.Health }, healthTable()),
 				doc:   "Active health checks.",

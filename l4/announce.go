@@ -56,6 +56,11 @@ func (s *session) describe(c *sniff.ProxyClient) {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	c.UniqueID = hex.AppendEncode(nil, random[:])
+	if f := s.facts; f != nil {
+		c.Authority, c.ALPN = []byte(s.sni), []byte(f.alpn)
+		c.TLS = &sniff.ProxyTLS{Version: f.version, Cipher: f.cipher, Verified: f.subject != "", CommonName: f.name}
+		return
+	}
 	up, hello := &s.up, &s.shard.hello
 	start := up.off + int(s.prologue.asked)
 	if up.buf == nil || sniff.ClientHello(up.buf.B[start:up.end], len(up.buf.B)+1, hello) != sniff.Done {

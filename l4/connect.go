@@ -21,12 +21,11 @@ func (s *session) route(to *destination) {
 		s.close(reasonNoRoute)
 	case to.l7 != "":
 		s.handOver(to)
+	case to.terminates && s.hello:
+		s.terminate(to)
 	default:
 		s.to = to
-		s.state = stateConnecting
-		s.connecting = s.shard.loop.Now()
-		s.query.Reset(backend.HashAddr(s.peer.Addr()))
-		s.connect()
+		s.seek()
 	}
 }
 
@@ -35,11 +34,7 @@ func (s *session) connect() {
 	for {
 		m, err := s.to.group.Pick(&s.query)
 		if err != nil {
-			if s.failed {
-				s.close(reasonConnectFailed)
-			} else {
-				s.close(reasonNoServer)
-			}
+			s.close(s.unserved())
 			return
 		}
 		s.member, s.backend = m, m.Name()
@@ -47,6 +42,17 @@ func (s *session) connect() {
 			return
 		}
 	}
+}
+
+// unserved says why no member is left to try.
+func (s *session) unserved() reason {
+	switch {
+	case s.tlsFailed:
+		return reasonBackendTLS
+	case s.failed:
+		return reasonConnectFailed
+	}
+	return reasonNoServer
 }
 
 // dial begins to connect to s.member. It reports false where the next member is to be tried.
@@ -142,6 +148,10 @@ func (s *session) connected() {
 	s.server.writable = true
 	s.timeConnect()
 	if !s.announce() {
+		return
+	}
+	if s.isSecured() {
+		s.offerServer()
 		return
 	}
 	switch {

@@ -6,6 +6,7 @@ import (
 
 	"weir/conf"
 	"weir/pool/backend"
+	"weir/pool/cert"
 	"weir/pool/limit"
 	"weir/pool/metric"
 )
@@ -46,7 +47,8 @@ func (l *Listener) proxyProtocol() []string {
 // listener is what stays of a Listener over reloads: its counters.
 type listener struct {
 	name    string
-	keys    []bindKey // guarded by Server.mu
+	keys    []bindKey   // guarded by Server.mu
+	certs   *cert.Store // guarded by Server.mu; nil: none
 	limit   *limit.Listener
 	udp     bool // the metrics of UDP are shown; guarded by Server.mu
 	perLoop []counters

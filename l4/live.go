@@ -233,10 +233,15 @@ func (s *session) ID() uint64 { return s.shard.server.sessionID(s.number, s.shar
 // show fills in x.
 func (s *session) show(x *Session) {
 	now := s.shard.loop.Now()
+	moved := s.lastMoved()
+	in, out := s.up.bytes, s.down.bytes
+	if s.tls != nil {
+		in, out = s.tls.up.Load(), s.tls.down.Load()
+	}
 	*x = Session{
 		ID: s.ID(), Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni,
 		Backend: s.backend, State: s.state.String(), Start: s.acceptedAt, Age: now - s.accepted,
-		Idle: now - max(s.moved, s.accepted), BytesIn: s.up.bytes, BytesOut: s.down.bytes,
+		Idle: max(now-max(moved, s.accepted), 0), BytesIn: in, BytesOut: out,
 	}
 	if s.to != nil {
 		x.Route, x.Pool = s.to.name, s.to.pool
@@ -248,7 +253,9 @@ func (s state) String() string {
 	switch s {
 	case stateAccepted, stateIdentifying, stateSniffing:
 		return "sniffing"
-	case stateConnecting, stateNegotiating:
+	case stateTerminating:
+		return "handshaking"
+	case stateConnecting, stateNegotiating, stateSecuring:
 		return "connecting"
 	case stateRelaying:
 		return "relaying"

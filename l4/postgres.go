@@ -63,7 +63,7 @@ func (s *session) pgWhole(kind sniff.PGKind, n int) bool {
 // pgMessage answers or routes one first message of n bytes.
 func (s *session) pgMessage(kind sniff.PGKind, n int) {
 	up := &s.up
-	if len(s.routing.conf.Routes) == 0 && kind != sniff.PGCancel {
+	if len(s.routing.conf.Routes) == 0 && s.routing.front == nil && kind != sniff.PGCancel {
 		// No name is needed: the backend answers for itself.
 		s.timeSniff()
 		s.route(s.routing.fallback)
@@ -92,9 +92,13 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 		s.cancelPostgres(n)
 	default: // a startup in clear: no name to route by
 		s.timeSniff()
-		if s.routing.fallback == nil {
+		if s.routing.fallback == nil || s.routing.front != nil {
 			// The client may be gone, or its socket full of nothing; either way it is closed.
 			_, _ = s.shard.loop.Write(s.client.fd, []byte(pgNeedsTLS))
+		}
+		if s.routing.front != nil {
+			s.close(reasonNotTLS)
+			return
 		}
 		s.route(s.routing.fallback)
 	}

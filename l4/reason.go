@@ -29,6 +29,9 @@ const (
 	reasonTooOld                          // a MySQL client that knows no authentication plugins
 	reasonCancel                          // a CancelRequest was passed on to the servers
 	reasonCancelLimit                     // more CancelRequests than are passed on
+	reasonTLSHandshake                    // Weir was to end the client's TLS, and the handshake failed
+	reasonTLSTimeout                      // the same, because it took too long
+	reasonBackendTLS                      // no backend that was tried could be used by TLS, or one ended it with an alert
 	reasonNoDescriptors                   // Weir was out of descriptors
 	reasonBackendDown                     // the active check took the backend out
 	reasonBackendRemoved                  // the backend left the pool
@@ -79,6 +82,9 @@ var reasons = [numReasons]struct {
 	reasonTooOld:            {"too_old", sideClient, false},
 	reasonCancel:            {"cancel", sideNone, false},
 	reasonCancelLimit:       {"cancel_limit", sideClient, true},
+	reasonTLSHandshake:      {"tls_handshake", sideClient, false},
+	reasonTLSTimeout:        {"tls_timeout", sideClient, false},
+	reasonBackendTLS:        {"backend_tls", sideUpstream, true},
 	reasonNoDescriptors:     {"no_descriptors", sideInternal, true},
 	reasonBackendDown:       {"backend_down", sideUpstream, true},
 	reasonBackendRemoved:    {"backend_removed", sideInternal, true},

@@ -9,16 +9,16 @@ import (
 
 // stages are the histograms of the sampled sessions.
 type stages struct {
-	sniff, connect, firstByte, deliver *metric.Histogram
+	sniff, tls, connect, firstByte, deliver *metric.Histogram
 }
 
 func newStages(r *metric.Registry) stages {
 	of := func(stage string) *metric.Histogram { return r.Histogram(metric.StageSeconds, "l4", stage) }
-	return stages{of("sniff"), of("connect"), of("first_byte"), of("deliver")}
+	return stages{of("sniff"), of("tls"), of("connect"), of("first_byte"), of("deliver")}
 }
 
-// The stages follow one another: sniff from the accept to the route, connect from
-// there to an established backend connection, first byte from there to the
+// The stages follow one another: sniff from the accept to the route, TLS from there
+// to the end of the client's handshake, where Weir ends it, connect from there to an established backend connection, first byte from there to the
 // backend's first byte, deliver from there to the end. The clock is read once
 // more than the loop does: a callback may stand for several stages.
 
@@ -29,16 +29,23 @@ func (s *session) timeSniff() {
 	}
 }
 
+func (s *session) timeTLS() {
+	if s.timed {
+		s.stages.TLS = time.Since(s.acceptedAt) - s.stages.Sniff
+		s.shard.stages.tls.Observe(s.stages.TLS)
+	}
+}
+
 func (s *session) timeConnect() {
 	if s.timed {
-		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff
+		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS
 		s.shard.stages.connect.Observe(s.stages.Connect)
 	}
 }
 
 func (s *session) timeFirstByte() {
 	if s.timed {
-		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.Connect
+		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS - s.stages.Connect
 		s.shard.stages.firstByte.Observe(s.stages.FirstByte)
 	}
 }
@@ -49,7 +56,7 @@ func (s *session) record(why reason) {
 	s.counters.closed[why].Add(1)
 	took := time.Since(s.acceptedAt)
 	if s.timed && s.stages.FirstByte > 0 {
-		s.stages.Deliver = took - s.stages.Sniff - s.stages.Connect - s.stages.FirstByte
+		s.stages.Deliver = took - s.stages.Sniff - s.stages.TLS - s.stages.Connect - s.stages.FirstByte
 		s.shard.stages.deliver.Observe(s.stages.Deliver)
 	}
 	log := s.shard.server.access
@@ -65,6 +72,9 @@ func (s *session) record(why reason) {
 	}
 	if s.to != nil {
 		r.Route, r.Pool = s.to.name, s.to.pool
+	}
+	if f := s.facts; f != nil {
+		r.TLS, r.ALPN, r.ClientCert = f.version, f.alpn, f.subject
 	}
 	log.L4(r)
 }

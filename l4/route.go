@@ -2,12 +2,14 @@ package l4
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"weir/conf"
 	"weir/pool/backend"
+	"weir/pool/cert"
 )
 
 // routing is what a listener does with its connections: one immutable snapshot. A
@@ -22,6 +24,8 @@ type routing struct {
 	sniffs   bool                    // the first bytes decide
 	balancer []netip.Prefix          // peers that begin with a PROXY header
 	pools    []*destination          // each pool once, in the order of the configuration
+	front    *tls.Config             // ends the TLS of clients; nil: all TLS passes through
+	certs    *cert.Store             // of front
 }
 
 // destination is where a connection goes: to a group, or to an L7 listener.
@@ -30,6 +34,8 @@ type destination struct {
 	pool  string
 	group *backend.Group
 	l7    string
+
+	terminates bool // Weir ends the TLS
 }
 
 // named keeps the name beside the destination, so that looking it up gives a string
@@ -59,13 +65,14 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 	}
 	r.exact = make(map[string]named)
 	r.wildcard = make(map[string]*destination)
-	r.sniffs = len(l.Conf.Routes) > 0 || l.Conf.Protocol == "tls" || l.Conf.Protocol == "postgres"
+	r.sniffs = len(l.Conf.Routes) > 0 || l.Conf.Protocol == "tls" || l.Conf.Protocol == "postgres" || l.Conf.TLS != nil
 	var err error
 	if l.Conf.Pool != "" {
 		if r.fallback, err = newDestination(l, "", l.Conf.Pool, ""); err != nil {
 			return nil, err
 		}
 		r.notePool(r.fallback)
+		r.fallback.terminates = l.Conf.Mode == terminating
 	}
 	for _, route := range l.Conf.Routes {
 		for _, name := range route.SNI {
@@ -74,6 +81,7 @@ func newRouting(l *Listener, ln *listener) (*routing, error) {
 				return nil, err
 			}
 			r.notePool(to)
+			to.terminates = route.Mode == terminating
 			if suffix, ok := bytes.CutPrefix([]byte(name), []byte("*")); ok {
 				r.wildcard[string(suffix)] = to
 			} else {

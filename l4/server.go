@@ -65,6 +65,9 @@ type Server struct {
 	maxPipes int64
 	pipes    atomic.Int64 // open ones
 
+	secured sync.WaitGroup // goroutines of sessions whose TLS Weir ends
+	told    atomic.Int64   // when a line that traffic causes was logged, unix nanoseconds
+
 	updating sync.Mutex // held from Prepare to Commit or Abort
 	applying sync.Mutex // held while sockets come to or leave the loops
 
@@ -216,6 +219,7 @@ func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closing) })
 	s.StopAccepting()
 	s.closeSessions()
+	s.secured.Wait()
 	for _, w := range s.shards {
 		w.events.Close()
 	}

@@ -24,15 +24,21 @@ import (
 //
 // Each leads to closed. Negotiating is the prologue with a PostgreSQL or MySQL backend.
 // A CancelRequest leads from sniffing to cancelling, which waits for the servers.
+//
+// Where Weir ends TLS, goroutines have the connections (see [secured]) and the
+// session goes sniffing ──> terminating ──> connecting ──> securing ──> relaying;
+// without terminating where only the backend's side is TLS.
 type state uint8
 
 const (
 	stateAccepted state = iota
 	stateIdentifying
 	stateSniffing
+	stateTerminating
 	stateConnecting
 	stateNegotiating
 	stateCancelling
+	stateSecuring
 	stateRelaying
 	stateHalfClosed
 	stateClosed
@@ -67,10 +73,15 @@ type session struct {
 	guarded    bool     // the first bytes must not be a PROXY header
 	backend    string   // the member that was tried last
 	failed     bool     // a backend was tried in vain
+	tlsFailed  bool     // one was reached, but not by TLS
+	hello      bool     // the first bytes are a whole TLS hello
 	timed      bool     // stages of this session are sampled
 	stages     accesslog.Stages
 
-	number     uint64   // in the order of its loop; part of its ID
+	number uint64    // in the order of its loop; part of its ID
+	tls    *secured  // goroutines have the connections; nil: the loop does
+	facts  *tlsFacts // of TLS that Weir ended; nil: none
+
 	prev, next *session // its shard's list; next also in its free list
 }
 
@@ -243,7 +254,7 @@ func (s *session) quiet() {
 	switch {
 	case c.Lifetime > 0 && now-s.accepted >= c.Lifetime:
 		s.close(reasonLifetime)
-	case now-s.moved >= limit:
+	case now-s.lastMoved() >= limit:
 		s.close(why)
 	default:
 		s.watchQuiet()
@@ -277,6 +288,9 @@ func (s *session) close(why reason) {
 	}
 	cut := reasons[why].reset || s.up.holds() && s.state >= stateRelaying || s.down.holds()
 	s.state = stateClosed
+	if s.tls != nil {
+		s.settle(cut)
+	}
 	s.closeSocket(&s.client, cut)
 	s.closeSocket(&s.server, cut)
 	s.drop(&s.up)

@@ -91,9 +91,10 @@ func (s *session) judgeHello() {
 		if to == nil {
 			s.alert(alertUnrecognizedName)
 		}
+		s.hello = true
 		s.route(to)
 	case sniff.NotTLS:
-		if s.routing.conf.Protocol != "auto" {
+		if s.routing.conf.Protocol != "auto" || s.routing.front != nil {
 			s.close(reasonNotTLS)
 			return
 		}

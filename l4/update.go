@@ -7,6 +7,7 @@ import (
 
 	"weir/conf"
 	"weir/l4/loop"
+	"weir/pool/cert"
 )
 
 // Update is a change of all listeners that was prepared. Exactly one of Commit
@@ -17,7 +18,8 @@ type Update struct {
 	keys      map[string][]bindKey
 	limits    []Listener
 	routings  map[bindKey]*routing
-	bound     map[bindKey]*binding // new ones
+	certs     map[string]*cert.Store // by listener
+	bound     map[bindKey]*binding   // new ones
 }
 
 // Prepare makes ready to serve exactly these listeners. New addresses are bound
@@ -29,6 +31,7 @@ func (s *Server) Prepare(listeners []Listener) (*Update, error) {
 	u := &Update{
 		s: s, listeners: make(map[string]*listener), keys: make(map[string][]bindKey),
 		limits: listeners, routings: make(map[bindKey]*routing), bound: make(map[bindKey]*binding),
+		certs: make(map[string]*cert.Store),
 	}
 	var errs []error
 	for i := range listeners {
@@ -60,9 +63,13 @@ func (u *Update) add(l *Listener) error {
 	}
 	u.listeners[l.Name] = ln
 	r, err := newRouting(l, ln)
+	if err == nil && l.Conf != nil {
+		err = r.loadTLS(l.Conf, s.log.Warn)
+	}
 	if err != nil {
 		return err
 	}
+	u.certs[l.Name] = r.certs
 	var errs []error
 	for i, addr := range l.Addrs {
 		if err := u.addAddr(l.Name, i, addr, r); err != nil {
@@ -136,6 +143,8 @@ func (u *Update) Commit() {
 func (u *Update) adopt(l *Listener) {
 	s, ln := u.s, u.listeners[l.Name]
 	ln.keys = u.keys[l.Name]
+	cert.Publish(s.metrics, l.Name, ln.certs, u.certs[l.Name])
+	ln.certs = u.certs[l.Name]
 	if s.listeners[l.Name] != nil {
 		ln.limit.SetLimits(l.limits())
 	} else {
@@ -155,6 +164,8 @@ func (s *Server) forgetListeners(kept map[string]*listener) {
 	for name, ln := range s.listeners {
 		if kept[name] == nil {
 			ln.keys = nil
+			cert.Publish(s.metrics, name, ln.certs, nil)
+			ln.certs = nil
 			if ln.limit.Count() == 0 {
 				delete(s.listeners, name)
 				ln.hide(s.metrics)

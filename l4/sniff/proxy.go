@@ -24,6 +24,7 @@ const (
 	TLVCRC32C    = 0x03 // of the whole header, with zero in the place of the sum
 	TLVNoop      = 0x04 // padding
 	TLVUniqueID  = 0x05 // names the connection, at most 128 bytes
+	TLVTLS       = 0x20 // what is known of the client's TLS, with TLVs of its own
 )
 
 const (

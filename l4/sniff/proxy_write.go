@@ -98,6 +98,9 @@ func sameFamily(s, d netip.Addr) (src, dst netip.Addr, is4 bool) {
 // ProxyClient is what a header says of the client it introduces.
 type ProxyClient struct {
 	Source, Destination netip.AddrPort
+	// TLS is of a client whose TLS the proxy ended; nil: it did not. It takes the
+	// place of the one in TLVs.
+	TLS *ProxyTLS
 	// TLVs are those that the client's connection came with, to be passed on.
 	TLVs []byte
 	// Authority and ALPN take the place of those in TLVs; UniqueID is for a
@@ -119,6 +122,9 @@ func (c *ProxyClient) AppendV2(b []byte) []byte {
 	}
 	add(TLVAuthority, c.Authority)
 	add(TLVALPN, c.ALPN)
+	if c.TLS != nil {
+		add(TLVTLS, c.TLS.append(nil))
+	}
 	hasID := false
 	for rest := c.TLVs; ; {
 		kind, value, after, ok := NextTLV(rest)
@@ -128,7 +134,8 @@ func (c *ProxyClient) AppendV2(b []byte) []byte {
 		rest = after
 		switch {
 		case kind == TLVCRC32C, kind == TLVNoop:
-		case kind == TLVAuthority && len(c.Authority) > 0, kind == TLVALPN && len(c.ALPN) > 0:
+		case kind == TLVAuthority && len(c.Authority) > 0, kind == TLVALPN && len(c.ALPN) > 0,
+			kind == TLVTLS && c.TLS != nil:
 		default:
 			hasID = hasID || kind == TLVUniqueID
 			b = AppendTLV(b, at, kind, value, ProxyMaxV2)

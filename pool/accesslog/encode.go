@@ -67,6 +67,9 @@ func (e *encoder) l4(r *L4Record) {
 	str(e, "backend", r.Backend)
 	e.peer(r.Client)
 	str(e, "sni", r.SNI)
+	str(e, "tls", r.TLS)
+	str(e, "alpn", r.ALPN)
+	str(e, "client_cert", r.ClientCert)
 	e.num("bytes_in", r.BytesIn)
 	e.num("bytes_out", r.BytesOut)
 	if r.DatagramsIn != 0 || r.DatagramsOut != 0 {
@@ -92,7 +95,8 @@ func (r *L7Record) bound() int {
 // bound returns how long the line of r can be at most.
 func (r *L4Record) bound() int {
 	return lineOverhead + fieldBound(len(r.Listener)) + fieldBound(len(r.Route)) + fieldBound(len(r.Pool)) +
-		fieldBound(len(r.Backend)) + fieldBound(len(r.SNI)) + fieldBound(len(r.Side)) + fieldBound(len(r.Reason))
+		fieldBound(len(r.Backend)) + fieldBound(len(r.SNI)) + fieldBound(len(r.TLS)) +
+		fieldBound(len(r.ALPN)) + fieldBound(len(r.ClientCert)) + fieldBound(len(r.Side)) + fieldBound(len(r.Reason))
 }
 
 func fieldBound(n int) int {
@@ -174,6 +178,7 @@ func (e *encoder) stages(s *Stages) {
 		d   time.Duration
 	}{
 		{"sniff_seconds", s.Sniff},
+		{"tls_seconds", s.TLS},
 		{"route_seconds", s.Route},
 		{"connect_seconds", s.Connect},
 		{"first_byte_seconds", s.FirstByte},

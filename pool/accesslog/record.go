@@ -15,6 +15,7 @@
 //	pool, backend               group, and the server that was chosen last
 //	client, client_port         the peer; the port only where client_ip = "full"
 //	sni                         name asked for in the TLS hello
+//	tls, alpn, client_cert      l4, where Weir ended TLS: version, protocol agreed on, subject of the client's certificate
 //	proto, method, host         of the request, as received
 //	path, query                 the query only where query = true
 //	status                      of the response, 0 where none was sent
@@ -24,7 +25,7 @@
 //	side, reason                who failed (client, upstream, internal) and how; how a session ended
 //	request_id
 //	retries                     further tries after the first
-//	sniff_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
+//	sniff_seconds, tls_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
 //	                            stages, where they were timed
 package accesslog
 
@@ -68,6 +69,11 @@ type L4Record struct {
 	Backend  string
 	Client   netip.AddrPort
 	SNI      string
+	// Of TLS that Weir ended, empty where it did not.
+	TLS        string // the version: "TLS 1.3"
+	ALPN       string // that was agreed on
+	ClientCert string // subject of the client's certificate, which was verified
+
 	BytesIn  int64 // from the client
 	BytesOut int64 // to the client
 
@@ -83,5 +89,5 @@ type L4Record struct {
 // Stages are the times that parts of an exchange or session took; zero means
 // that the part was not timed or did not happen.
 type Stages struct {
-	Sniff, Route, Connect, FirstByte, Deliver time.Duration
+	Sniff, TLS, Route, Connect, FirstByte, Deliver time.Duration
 }

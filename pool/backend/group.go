@@ -22,6 +22,7 @@ import (
 // know no such limit.
 type Group struct {
 	table  atomic.Pointer[table]
+	tls    atomic.Pointer[TLS] // nil: plain
 	turns  [tierCount]turn
 	budget budget
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type Snapshot struct {
 	pools   []conf.Pool
 	dns     conf.DNS
 	groups  []*Group // as pools
+	tls     []*TLS   // as pools
 	answers map[string]prepared
 }
 
@@ -58,8 +60,23 @@ func (r *Registry) Prepare(ctx context.Context, pools []conf.Pool, dns conf.DNS)
 		}
 	}
 	r.mu.Unlock()
+	if err := s.loadTLS(); err != nil {
+		return nil, err
+	}
 	s.resolve(ctx, unknown)
 	return s, ctx.Err()
+}
+
+// loadTLS reads the files of all pools that encrypt.
+func (s *Snapshot) loadTLS() error {
+	for i, g := range s.groups {
+		t, err := loadTLS(s.pools[i].TLS, g.TLS())
+		if err != nil {
+			return fmt.Errorf("cannot use pool %q: %w", g.name, err)
+		}
+		s.tls = append(s.tls, t)
+	}
+	return nil
 }
 
 // resolve looks up hosts, a bounded number of them at a time.
@@ -184,6 +201,11 @@ func (r *Registry) Commit(s *Snapshot) {
 	for i, g := range s.groups {
 		r.groups[g.name] = g
 		g.pool = &s.pools[i]
+		g.tls.Store(s.tls[i])
+		if t := g.pool.TLS; t != nil && !t.Verify {
+			r.events.add(slog.LevelWarn, "servers are not verified: anyone in between can read and change everything",
+				"pool", g.name, "key", "verify = false")
+		}
 		gone = append(gone, g.setMembers(now)...)
 		g.committed = true
 	}

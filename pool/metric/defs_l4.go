@@ -38,6 +38,10 @@ var (
 		Name: "weir_l4_handed_over_total", Kind: KindCounter, Labels: []string{"listener"},
 		Help: "Connections handed over to L7.",
 	}
+	L4Handshakes = &Def{
+		Name: "weir_l4_tls_handshakes_total", Kind: KindCounter, Labels: []string{"listener", "result"},
+		Help: "TLS handshakes with clients, where Weir ends TLS, by result: full, resumed or failed.",
+	}
 	L4ConnectFailures = &Def{
 		Name: "weir_l4_connect_failures_total", Kind: KindCounter, Labels: []string{"pool", "reason"},
 		Help: "Connects to backends that failed, by reason.",
@@ -59,6 +63,6 @@ var (
 
 var l4Defs = []*Def{
 	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Spliced, L4Pipes, L4Closed, L4HandedOver,
-	L4ConnectFailures,
+	L4ConnectFailures, L4Handshakes,
 	LoopConnections, LoopBackoffs, LoopCallbacks,
 }

@@ -5,7 +5,7 @@ var (
 	StageSeconds = &Def{
 		Name: "weir_stage_seconds", Kind: KindHistogram, Labels: []string{"layer", "stage"},
 		Help: "Time one stage took, sampled. Layers are l4 and l7; " +
-			"stages are accept, sniff, route, connect, first_byte and deliver.",
+			"stages are accept, sniff, tls, route, connect, first_byte and deliver.",
 	}
 
 	BufferLiveBytes = &Def{

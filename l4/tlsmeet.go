@@ -1,0 +1,214 @@
+package l4
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"weir/l4/loop"
+	"weir/pool/backend"
+	"weir/pool/metric"
+)
+
+// stream is one side of a secured session, in plain text.
+type stream interface {
+	io.Reader // io.EOF is an orderly end of the peer's direction
+	io.Writer
+	CloseWrite() error // an orderly end of ours
+}
+
+// errCut is the end of a connection under TLS that came without a close_notify:
+// someone may have cut it, so what came before must not pass for all.
+var errCut = fmt.Errorf("connection cut without close_notify: %w", io.ErrUnexpectedEOF)
+
+// wire is the connection under TLS. crypto/tls takes an end between two records for
+// an orderly one; here it is not. It also bounds the sending of a close_notify by
+// five seconds and spoils the connection when they are over: a peer that reads
+// slowly gets the end when it has read the rest, and waiting is bounded by the
+// timeouts of the session.
+type wire struct{ *loop.Conn }
+
+func (w wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		err = errCut
+	}
+	return n, err
+}
+
+func (w wire) SetWriteDeadline(time.Time) error { return nil }
+
+// tlsStream ends its direction in TLS and below, for peers that know only one.
+type tlsStream struct {
+	*tls.Conn
+	below *loop.Conn
+}
+
+func (s tlsStream) CloseWrite() error {
+	if err := s.Conn.CloseWrite(); err != nil {
+		return err
+	}
+	return s.below.CloseWrite()
+}
+
+// meetClient completes the handshake with the client. Only then is a backend
+// looked for. Without a stream it returns how the session is to end.
+func (t *secured) meetClient() (stream, reason) {
+	if t.front == nil {
+		return t.client, 0
+	}
+	start := time.Now()
+	conn := tls.Server(wire{t.client}, t.front)
+	t.deadline(t.client, t.limit)
+	err := conn.HandshakeContext(context.Background())
+	t.deadline(t.client, 0)
+	if err != nil {
+		t.post(func(s *session) { s.clientRefused(err) })
+		t.linger()
+		if isTimeout(err) {
+			return nil, reasonTLSTimeout
+		}
+		return nil, reasonTLSHandshake
+	}
+	facts := newTLSFacts(conn.ConnectionState(), time.Since(start))
+	t.post(func(s *session) { s.clientMet(facts) })
+	return tlsStream{conn, t.client}, 0
+}
+
+// lingerTime and lingerMost bound how long a refused client is listened to, so that
+// the alert that tells it why is not overtaken by a reset.
+const (
+	lingerTime = time.Second
+	lingerMost = 64 << 10
+)
+
+func (t *secured) linger() {
+	_ = t.client.CloseWrite()
+	t.deadline(t.client, lingerTime)
+	_, _ = io.CopyN(io.Discard, t.client, lingerMost) // what it says does not matter
+}
+
+// clientRefused counts and tells of a handshake that failed.
+func (s *session) clientRefused(err error) {
+	s.handshakes("failed")
+	s.shard.log.Debug("tls handshake failed", "listener", s.routing.listener.name, "client", s.peer, "sni", s.sni,
+		"error", err)
+}
+
+// clientMet goes on with a client whose TLS Weir ended.
+func (s *session) clientMet(facts *tlsFacts) {
+	s.facts = facts
+	s.handshakes(facts.result)
+	s.timeTLS()
+	s.seek()
+}
+
+func (s *session) handshakes(result string) {
+	s.shard.server.metrics.Counter(metric.L4Handshakes, s.routing.listener.name, result).Inc()
+}
+
+// meetServer waits for the loop to connect, and completes the handshake where the
+// pool wants one. Where that fails the loop tries the next member.
+func (t *secured) meetServer() (stream, reason) {
+	for {
+		select {
+		case <-t.ended:
+			return nil, reasonInternal // nobody hears it
+		case o := <-t.servers:
+			t.take(o.conn)
+			server, err := t.greet(&o)
+			if err == nil {
+				t.post((*session).relaySecured)
+				return server, 0
+			}
+			t.take(nil)
+			shut(o.conn, true)
+			t.post(func(s *session) { s.serverRefused(err) })
+		}
+	}
+}
+
+// greet speaks to a fresh server until bytes can be relayed.
+func (t *secured) greet(o *offer) (stream, error) {
+	if o.config == nil {
+		return o.conn, nil
+	}
+	t.deadline(o.conn, o.timeout)
+	if o.asks {
+		if err := askPostgres(o.conn); err != nil {
+			return nil, err
+		}
+	}
+	conn := tls.Client(wire{o.conn}, o.config)
+	if err := conn.HandshakeContext(context.Background()); err != nil {
+		return nil, err
+	}
+	t.deadline(o.conn, 0)
+	return tlsStream{conn, o.conn}, nil
+}
+
+// errNoTLS is a PostgreSQL server that does not speak TLS.
+var errNoTLS = errors.New("the server does not accept TLS")
+
+// askPostgres asks for TLS and reads the one byte of the answer, and no more: what
+// follows it belongs to TLS.
+func askPostgres(conn *loop.Conn) error {
+	if _, err := io.WriteString(conn, pgSSLRequest); err != nil {
+		return err
+	}
+	var answer [1]byte
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		return err
+	}
+	if answer[0] != pgAccept[0] {
+		return errNoTLS
+	}
+	return nil
+}
+
+// offerServer gives the connection that the loop made to the goroutine, whose
+// client must not learn of it before it is as the pool wants it.
+func (s *session) offerServer() {
+	secure := s.to.group.TLS()
+	if s.tls == nil && !s.secure(nil) {
+		return
+	}
+	o := offer{timeout: s.to.group.ConnectTimeout(), asks: s.routing.conf.Protocol == "postgres"}
+	if secure != nil {
+		o.config = secure.Config(s.member)
+	}
+	fd := s.server.fd
+	s.server.fd = -1
+	s.shard.loop.Release(fd)
+	var err error
+	if o.conn, err = loop.NewConn(loop.Handover{FD: fd}); err != nil {
+		s.connectFailed(err)
+		s.connect()
+		return
+	}
+	s.state = stateSecuring
+	s.shard.loop.Disarm(&s.timer)
+	s.tls.servers <- o // has room: there is one server at a time
+}
+
+// serverRefused goes on to the next member. A fault of TLS is one of settings, on
+// either side, and says nothing about the server's health.
+func (s *session) serverRefused(err error) {
+	outcome := backend.HandshakeOutcome(err)
+	s.shard.server.metrics.Counter(metric.L4ConnectFailures, s.to.pool, "tls").Inc()
+	s.tellTLS(err)
+	s.member.Report(outcome)
+	s.member.Done()
+	s.member = nil
+	s.failed, s.tlsFailed = true, true
+	s.connect()
+}
+
+func isTimeout(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}
