@@ -83,7 +83,7 @@ var (
 func (c *conn) begin(due, now time.Duration) {
 	c.busy, c.due, c.started = true, due, now
 	if c.link == linkUp {
-		c.send()
+		c.send(now)
 		return
 	}
 	c.dial()
@@ -130,7 +130,7 @@ func (c *conn) connected() {
 	}
 	w.settle(c)
 	if c.busy {
-		c.send()
+		c.send(w.now())
 		return
 	}
 	w.next(c, w.now())
@@ -150,8 +150,8 @@ func (c *conn) Ready(_ int, ev loop.Events) {
 		c.connected()
 	}
 	dials := c.dials
-	if ev.Writable() && !c.w.plan.WritePace.set() {
-		c.flush()
+	if ev.Writable() && (len(c.out) > 0 || c.more > 0) && !c.w.plan.WritePace.set() {
+		c.flush(c.w.now())
 	}
 	if ev.Readable() && c.dials == dials && c.link == linkUp && !c.w.plan.ReadPace.set() {
 		c.read(ev.ReadToEnd())
@@ -161,7 +161,7 @@ func (c *conn) Ready(_ int, ev loop.Events) {
 // Abort implements [loop.Handler]: it is called after a panic of ours.
 func (c *conn) Abort() { c.fail(failLocal, errors.New("BUG: panic on the loop of the generator")) }
 
-func (c *conn) send() {
+func (c *conn) send(now time.Duration) {
 	c.out, c.off, c.more = c.wire.begin()
 	if c.w.plan.paced() {
 		c.w.loop.Arm(&c.timer, 0, c)
@@ -169,7 +169,7 @@ func (c *conn) send() {
 			return
 		}
 	}
-	c.flush()
+	c.flush(now)
 }
 
 // piece is what is to be written next.
@@ -181,19 +181,23 @@ func (c *conn) piece() []byte {
 	return b[:min(int64(len(b)), c.more)]
 }
 
-// flush writes what the socket takes, within its turn.
-func (c *conn) flush() {
+// flush writes what the socket takes, within its turn, at now.
+func (c *conn) flush(now time.Duration) {
 	for range burst {
 		b := c.piece()
-		if len(b) == 0 || !c.write(b) {
+		if len(b) == 0 || !c.write(b, now) {
 			return
+		}
+		if c.more > 0 {
+			now = c.w.now() // of bulk, what was written is counted by the time
 		}
 	}
 	c.w.loop.Again(c.fd)
 }
 
-// write returns false when there is no more to do for now.
-func (c *conn) write(b []byte) bool {
+// write returns false when there is no more to do for now. What is written counts
+// for now: a request needs no clock of its own, it goes out when it begins.
+func (c *conn) write(b []byte, now time.Duration) bool {
 	n, errno := write(c.fd, b)
 	switch errno {
 	case 0:
@@ -205,7 +209,7 @@ func (c *conn) write(b []byte) bool {
 		c.fail(failClosed, errno)
 		return false
 	}
-	c.w.rec.wrote(c.w.now(), int64(n))
+	c.w.rec.wrote(now, int64(n))
 	if len(c.out) > 0 {
 		c.out = c.out[n:]
 	} else {
@@ -218,11 +222,11 @@ func (c *conn) write(b []byte) bool {
 // read takes what the socket has, within its turn.
 func (c *conn) read(toEnd bool) {
 	for range burst {
-		buf, drop := c.w.loop.Scratch(), false
+		buf, unseen := c.w.loop.Scratch(), false
 		if d := c.wire.discard(); c.busy && d >= minDiscard {
-			buf, drop = c.w.bin[:min(d, int64(len(c.w.bin)))], true
+			buf, unseen = c.w.bin[:min(d, int64(len(c.w.bin)))], true
 		}
-		n, errno := receive(c.fd, buf, drop)
+		n, errno := receive(c.fd, buf, unseen && !c.w.plan.Copy)
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -235,7 +239,7 @@ func (c *conn) read(toEnd bool) {
 			c.peerEnded()
 			return
 		}
-		if !c.take(buf[:n], drop) || n < len(buf) && !toEnd {
+		if !c.take(buf[:n], unseen) || n < len(buf) && !toEnd {
 			return
 		}
 	}
@@ -243,7 +247,7 @@ func (c *conn) read(toEnd bool) {
 }
 
 // take hands bytes to the wire and returns false when the connection is gone.
-func (c *conn) take(b []byte, dropped bool) bool {
+func (c *conn) take(b []byte, unseen bool) bool {
 	now := c.w.now()
 	c.w.rec.received(now, int64(len(b)))
 	if !c.busy {
@@ -252,7 +256,7 @@ func (c *conn) take(b []byte, dropped bool) bool {
 	}
 	var whole bool
 	var f failure
-	if dropped {
+	if unseen {
 		whole, f = c.wire.discarded(int64(len(b)))
 	} else {
 		whole, f = c.wire.receive(b)
@@ -343,7 +347,7 @@ func (c *conn) slowStep() {
 	wait := max(w.plan.WritePace.Every, w.plan.ReadPace.Every)
 	if b := c.piece(); w.plan.WritePace.set() && len(b) > 0 {
 		wait = w.plan.WritePace.Every
-		c.write(b[:min(len(b), w.plan.WritePace.Bytes)])
+		c.write(b[:min(len(b), w.plan.WritePace.Bytes)], w.now())
 	} else if w.plan.ReadPace.set() {
 		wait = w.plan.ReadPace.Every
 		c.readPortion(w.loop.Scratch())

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,30 +26,40 @@ func TestStall(t *testing.T) {
 		Workload: Workload{Kind: HTTP1, Address: address},
 		Conns:    4, Loops: 1, Duration: 3 * every, Warmup: 100 * time.Millisecond,
 	}
-	closed := mustRun(t, p)
-	p.Rate = 1000
-	open := mustRun(t, p)
-	wantClean(t, closed)
-	wantClean(t, open)
-	ms := func(us float64) float64 { return us / 1e3 }
-	t.Logf("closed: %s", closed.Latency)
-	t.Logf("open:   %s", open.Latency)
+	var wrong []string
+	for range 5 {
+		p.Rate = 0
+		closed := mustRun(t, p)
+		p.Rate = 1000
+		open := mustRun(t, p)
+		wantClean(t, closed)
+		wantClean(t, open)
+		if open.Requests != 3000 {
+			t.Fatalf("open loop: %d requests, want 3000 whatever the origin does", open.Requests)
+		}
+		t.Logf("closed: %s", closed.Latency)
+		t.Logf("open:   %s", open.Latency)
+		if wrong = againstTheory(closed.Latency, open.Latency); len(wrong) == 0 {
+			return
+		}
+		// Other programs on this machine stall the origin, or us, as well. Without
+		// them a generator that is wrong stays wrong.
+	}
+	t.Errorf("five times: %s", strings.Join(wrong, "; "))
+}
 
-	if p99 := ms(open.Latency.P99); p99 < 80 || p99 > 130 {
-		t.Errorf("open loop: p99 %.1f ms, theory says 90", p99)
+// againstTheory is what of the figures of TestStall is not as its comment says.
+func againstTheory(closed, open Distribution) (wrong []string) {
+	f := func(what string, us, low, high, theory float64) {
+		if ms := us / 1e3; ms < low || ms > high {
+			wrong = append(wrong, fmt.Sprintf("%s %.1f ms, theory says %g", what, ms, theory))
+		}
 	}
-	if p95 := ms(open.Latency.P95); p95 < 40 || p95 > 90 {
-		t.Errorf("open loop: p95 %.1f ms, theory says 50", p95)
-	}
-	if p99 := ms(closed.Latency.P99); p99 > 40 {
-		t.Errorf("closed loop: p99 %.1f ms, theory says that of an origin without stalls", p99)
-	}
-	if most := ms(closed.Latency.Max); most < 80 {
-		t.Errorf("closed loop: maximum %.1f ms, theory says 100", most)
-	}
-	if open.Requests != 3000 {
-		t.Errorf("open loop: %d requests, want 3000 whatever the origin does", open.Requests)
-	}
+	f("p99 of the open loop", open.P99, 80, 130, 90)
+	f("p95 of the open loop", open.P95, 40, 90, 50)
+	f("p99 of the closed loop", closed.P99, 0, 40, 0)
+	f("maximum of the closed loop", closed.Max, 80, 1000, 100)
+	return wrong
 }
 
 // TestStallAtEnd: requests that were due and are never answered are not forgotten.

@@ -61,6 +61,12 @@ type Workload struct {
 	// one's. Echoed bytes are always compared.
 	Verify bool `json:"verify,omitempty"`
 
+	// Copy has bytes that nobody looks at copied out of the kernel, as other clients
+	// do. Without it the kernel drops long bodies and downloads (MSG_TRUNC), so that
+	// the generator is less in the way; the server does the same work either way.
+	// HTTP1 without TLS and Download; other kinds always copy.
+	Copy bool `json:"copy,omitempty"`
+
 	ReadPace  Pace `json:"read_pace"`  // HTTP1 without TLS: a slow reader
 	WritePace Pace `json:"write_pace"` // HTTP1 without TLS: a slow sender
 
@@ -200,6 +206,15 @@ func (p Plan) checkText() (errs []error) {
 
 // bulk reports that the workload is a stream of bytes, not of requests.
 func (p *Plan) bulk() bool { return p.Kind == Download || p.Kind == Upload }
+
+// treatment says what became of the bytes that were received, where it is not what
+// every client does with them.
+func (p *Plan) treatment() string {
+	if p.Kind == Download && !p.Copy {
+		return " (not copied out of the kernel)"
+	}
+	return ""
+}
 
 func (p *Plan) paced() bool { return p.ReadPace.set() || p.WritePace.set() }
 

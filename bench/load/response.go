@@ -10,7 +10,7 @@ const maxHead = 64 << 10
 
 // A response reads one HTTP/1 response: as little of its head as possible, its
 // framing exactly. The bytes may come in any pieces. The zero value is not ready:
-// call reset. It allocates only where a head comes in pieces.
+// call reset. It allocates for the first head, and for one that comes in pieces.
 type response struct {
 	headless bool // the answer to a HEAD request has no body
 	sums     bool // keep a checksum of the body
@@ -24,6 +24,7 @@ type response struct {
 	head   []byte // a head that is not whole yet
 	line   int    // bytes of the current line, in chunked framing
 	digits int
+	known  knownHead
 }
 
 type responseState uint8
@@ -130,8 +131,15 @@ var headEnd = []byte("\r\n\r\n")
 
 func (r *response) feedHead(b []byte) (int, failure) {
 	if len(r.head) == 0 {
+		if n := r.recall(b); n > 0 {
+			return n, failNone
+		}
 		if i := bytes.Index(b, headEnd); i >= 0 {
-			return i + len(headEnd), r.parse(b[:i+2])
+			f := r.parse(b[:i+2])
+			if f == failNone {
+				r.remember(b[:i+len(headEnd)])
+			}
+			return i + len(headEnd), f
 		}
 	}
 	before := len(r.head)

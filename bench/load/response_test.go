@@ -143,5 +143,10 @@ func FuzzResponse(f *testing.F) {
 		if got != want || one.sum != many.sum || !bytes.Equal(one.head, many.head) {
 			t.Fatalf("%s in pieces of %d, %s at once", got, n, want)
 		}
+		one.reset()
+		used1, f1 = one.feed(b) // the head is known now
+		if got := outcome(&one, used1, f1); got != want {
+			t.Fatalf("%s once more, %s at first", got, want)
+		}
 	})
 }

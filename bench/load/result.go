@@ -189,7 +189,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 	if !r.Plan.bulk() {
 		row("answered", "%.0f/s, %d of %d requests in %.1f s", r.Rate, r.Answered, r.Requests, r.Window)
 	}
-	row("bytes", "received %.2f MB/s, sent %.2f MB/s", r.RateIn/1e6, r.RateOut/1e6)
+	row("bytes", "received %.2f MB/s%s, sent %.2f MB/s", r.RateIn/1e6, r.Plan.treatment(), r.RateOut/1e6)
 	if n := r.Failed.Total(); n > 0 {
 		row("failed", "%d: %s", n, r.Failed)
 	}

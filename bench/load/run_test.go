@@ -74,6 +74,7 @@ func TestWorkloads(t *testing.T) {
 	f(origin.HTTP, 0, Workload{Kind: HTTP1, Receive: -1})
 	f(origin.HTTP, 1<<20, Workload{Kind: HTTP1, Receive: 1 << 20})
 	f(origin.HTTP, 1<<20, Workload{Kind: HTTP1, Receive: 1 << 20, Verify: true})
+	f(origin.HTTP, 1<<20, Workload{Kind: HTTP1, Receive: 1 << 20, Copy: true})
 	f(origin.HTTP, 10, Workload{Kind: HTTP1, Send: 300_000, Receive: 10})
 	f(origin.HTTP, 10, Workload{Kind: HTTP1, Reconnect: true})
 	f(origin.H2C, 70_000, Workload{Kind: HTTP1, Send: 5, Receive: 70_000})
@@ -103,8 +104,10 @@ func TestBulk(t *testing.T) {
 		t.Errorf("sent %d bytes, the sink has %d; failed: %s", r.BytesOut, sink.Received(), r.Failed)
 	}
 	p.Kind, p.Address = Download, startOrigin(t, origin.Options{Kind: origin.Source})
-	if r := mustRun(t, p); r.BytesIn < 1<<20 || r.Failed.Total() != 0 || r.Error != "" {
-		t.Errorf("received %d bytes; failed: %s; %s", r.BytesIn, r.Failed, r.Error)
+	for _, p.Copy = range []bool{false, true} {
+		if r := mustRun(t, p); r.BytesIn < 1<<20 || r.Failed.Total() != 0 || r.Error != "" {
+			t.Errorf("copy %v: received %d bytes; failed: %s; %s", p.Copy, r.BytesIn, r.Failed, r.Error)
+		}
 	}
 	p.Address = serve(t, func(c net.Conn) { _, _ = c.Write(make([]byte, 1000)) })
 	p.Receive = 1000

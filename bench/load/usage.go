@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -18,6 +19,7 @@ const clockTick = 10 * time.Millisecond
 type usage struct {
 	at      time.Time
 	own     time.Duration
+	cost    time.Duration         // of this measurement, which is ours too
 	known   bool                  // there is a target, and we may look at it
 	target  time.Duration         // of the targets, their children, and those that have ended
 	threads map[int]time.Duration // of the targets and their children
@@ -27,10 +29,24 @@ type usage struct {
 // measure reads the CPU time of this process and of the targets with all their
 // descendants: PostgreSQL, for one, has a process for each connection.
 func measure(targets []int) usage {
-	u := usage{at: time.Now(), own: ownCPU(), threads: map[int]time.Duration{}}
+	// A machine with many processes takes long to look through.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := cpuOf(unix.RUSAGE_THREAD)
+	u := usage{at: time.Now(), own: cpuOf(unix.RUSAGE_SELF), threads: map[int]time.Duration{}}
 	if len(targets) == 0 {
 		return u
 	}
+	u.look(targets)
+	u.cost = cpuOf(unix.RUSAGE_THREAD) - start
+	return u
+}
+
+// TimeOf is the CPU time of processes and their descendants so far; 0 where none
+// of them can be seen.
+func TimeOf(pids []int) time.Duration { return measure(pids).target }
+
+func (u *usage) look(targets []int) {
 	for pid := range family(targets) {
 		p, ok := readStat(procPath(pid, "stat"))
 		if !ok {
@@ -41,7 +57,6 @@ func measure(targets []int) usage {
 		u.cpus = max(u.cpus, affinity(pid))
 		u.readThreads(pid)
 	}
-	return u
 }
 
 func (u *usage) readThreads(pid int) {
@@ -92,9 +107,10 @@ func procPath(pid int, rest ...string) string {
 	return filepath.Join(append([]string{"/proc", strconv.Itoa(pid)}, rest...)...)
 }
 
-func ownCPU() time.Duration {
+// cpuOf is the CPU time of this process or thread.
+func cpuOf(who int) time.Duration {
 	var r unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+	if err := unix.Getrusage(who, &r); err != nil {
 		return 0 // it has no way to fail for ourselves
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
@@ -133,6 +149,7 @@ func readStat(path string) (s stat, ok bool) {
 type spent struct {
 	wall    time.Duration
 	own     time.Duration
+	cost    time.Duration         // of this measurement, which is ours too
 	known   bool          // the target is known, and what follows is of use
 	target  time.Duration // of all its processes
 	busiest time.Duration // of its busiest thread
@@ -141,7 +158,7 @@ type spent struct {
 
 func (u usage) until(v usage) spent {
 	s := spent{
-		wall: v.at.Sub(u.at), own: v.own - u.own, known: u.known && v.known,
+		wall: v.at.Sub(u.at), own: max(v.own-u.own-u.cost, 0), known: u.known && v.known,
 		target: max(v.target-u.target, 0), cpus: v.cpus,
 	}
 	for tid, cpu := range v.threads {

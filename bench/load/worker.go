@@ -65,7 +65,7 @@ func newWorker(p *Plan, j *job, i, n, conns int) (*worker, error) {
 	w := &worker{
 		plan: p, job: j, loop: l, rec: newRecorder(p), epoch: time.Now(),
 		conns: make([]conn, conns), free: newRing(conns), budget: share(p.Requests, i, n),
-		bin:   make([]byte, 4*loop.ScratchSize),
+		bin:   make([]byte, binSize(p)),
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	if p.Rate > 0 {
@@ -80,6 +80,15 @@ func newWorker(p *Plan, j *job, i, n, conns int) (*worker, error) {
 	}
 	w.pacer.w = w
 	return w, nil
+}
+
+// binSize is how much is taken out of a socket at once that nobody looks at. Where
+// it is copied it is as much as iperf3 takes, which a CPU's cache holds.
+func binSize(p *Plan) int {
+	if p.Copy {
+		return 2 * loop.ScratchSize
+	}
+	return 4 * loop.ScratchSize
 }
 
 // share is part i of total split n ways; no limit stays no limit.

@@ -115,6 +115,9 @@ func (c *conn) wrote(n int) {
 
 func (c *conn) read(toEnd bool) {
 	buf := c.w.loop.Scratch()
+	if c.w.bin != nil {
+		buf = c.w.bin
+	}
 	for range burst {
 		if len(c.pending) >= maxPending {
 			return // once that is written, the rest is read

@@ -161,6 +161,7 @@ type worker struct {
 	loop   *loop.Loop
 	ln     *loop.Listener
 	answer []byte // to each HTTP request, or the bytes of a source
+	bin    []byte // of a sink, which reads into it
 	conns  map[*conn]struct{}
 	closed bool
 
@@ -180,6 +181,8 @@ func newWorker(o *Origin, opts Options, fd int) (*worker, error) {
 			"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", opts.Body), body(opts.Body)...)
 	case Source:
 		w.answer = body(sourcePiece)
+	case Sink:
+		w.bin = make([]byte, sourcePiece)
 	}
 	failed := make(chan error, 1)
 	l.Do(func() {
@@ -196,7 +199,8 @@ func newWorker(o *Origin, opts Options, fd int) (*worker, error) {
 	return w, nil
 }
 
-const sourcePiece = 256 << 10
+// sourcePiece is what a source writes at once, and a sink reads: as iperf3 does.
+const sourcePiece = 128 << 10
 
 // body returns n bytes that repeat after a prime number of them, so that a piece
 // that is lost or doubled does not fit.

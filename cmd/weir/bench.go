@@ -70,6 +70,7 @@ type benchRunCmd struct {
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Length    int64    `placeholder:"BYTES" help:"The right length of an HTTP response body; -1: none. Default: any."`
 	Verify    bool     `help:"Compare the checksums of HTTP response bodies."`
+	Copy      bool     `help:"Copy long bodies and downloads out of the kernel, which else drops them (MSG_TRUNC)."`
 	Reconnect bool     `help:"A new connection for each request."`
 	SNI       []string `name:"sni" placeholder:"NAME" help:"TLS server names, taken in turn; several with commas."`
 	SlowRead  pace     `placeholder:"PACE" help:"Read no faster than BYTES/TIME, as 1000/100ms. Plain HTTP/1.1 only."`
@@ -157,7 +158,7 @@ func (c *benchRunCmd) print(out io.Writer, r *load.Result, v *verdict.Verdict) e
 func (c *benchRunCmd) plan() (load.Plan, error) {
 	w, err := c.workload()
 	w.Reconnect, w.Streams, w.Method, w.Fields, w.Send = c.Reconnect, c.Streams, c.Method, c.Header, c.Size
-	w.Status, w.Receive, w.Verify, w.ServerNames = c.Status, c.Length, c.Verify, c.SNI
+	w.Status, w.Receive, w.Verify, w.Copy, w.ServerNames = c.Status, c.Length, c.Verify, c.Copy, c.SNI
 	w.ReadPace, w.WritePace = load.Pace(c.SlowRead), load.Pace(c.SlowWrite)
 	if c.Host != "" {
 		w.Host = c.Host
