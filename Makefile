@@ -19,7 +19,7 @@ PAGES := config metrics cli
 # Set where a program that some tests need is missing and cannot be installed (see .ci/deps).
 SKIP  = $$(bash .ci/deps --skip)
 
-.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture bench-compare bench-report bench-gate cover vuln clean help
+.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture bench-compare bench-calibrate bench-report bench-gate cover vuln clean help
 
 build: ## build bin/weir
 	$(GO) build -trimpath -o bin/weir ./cmd/weir
@@ -84,6 +84,9 @@ bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=a,b ROUN
 		$(if $(BINARY),--binary $(BINARY)) $(if $(DURATION),--duration $(DURATION)) \
 		--commit "$$(git describe --always --dirty)" --output $(RESULTS)
 
+bench-calibrate: build ## compare the load generator with wrk, h2load and iperf3, and say why figures differ; ROUNDS=n
+	./bin/weir bench calibrate $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-report: ## write docs/benchmarks.md and .html from what bench-compare has measured
 	$(GO) run ./cmd/bench-report $(RESULTS)
 
@@ -108,4 +111,4 @@ clean: ## remove what make built
 	rm -rf bin coverage.out
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"weir/bench/load"
@@ -25,6 +23,8 @@ type Calibration struct {
 	Missing     []string     `json:"missing,omitempty"` // programs that are not installed
 	Rounds      int          `json:"rounds"`
 	Time        float64      `json:"time_per_run_s"`
+	Kernel      string       `json:"kernel"`
+	Processor   string       `json:"processor"`
 }
 
 // Comparison is one job, done by two generators.
@@ -32,33 +32,34 @@ type Comparison struct {
 	Job     string   `json:"job"`
 	Unit    string   `json:"unit"` // of the rates, per second
 	Rival   string   `json:"rival"`
-	Ours    []Sample `json:"ours"`   // one for each round
-	Theirs  []Sample `json:"theirs"` // of the same round
+	Server  string   `json:"server,omitempty"` // the rival's own, where it cannot use ours
+	Ours    []Sample `json:"ours"`             // one for each round
+	Theirs  []Sample `json:"theirs"`           // of the same round
 	Command string   `json:"command"`
 	Against string   `json:"against"` // the rival's command
-	Notes   []string `json:"notes,omitempty"`
+	Reason  string   `json:"reason"`  // why the figures differ by more than 5 %, or that they do not
 }
 
 // Sample is one run of a generator.
 type Sample struct {
-	Rate float64 `json:"rate"`   // units per second
-	CPU  float64 `json:"cpu_us"` // per unit, of the generator's whole process
-	P50  float64 `json:"p50_us,omitempty"`
-	P99  float64 `json:"p99_us,omitempty"`
-}
+	Rate   float64 `json:"rate"`          // units per second
+	CPU    float64 `json:"cpu_us"`        // per unit, of the generator: ours while it measures, a rival's process
+	Server float64 `json:"server_cpu_us"` // per unit, of the server
+	P50    float64 `json:"p50_us,omitempty"`
+	P99    float64 `json:"p99_us,omitempty"`
 
-// ProxyShare compares the generator's CPU with that of a proxy which it drives.
-type ProxyShare struct {
-	Proxy     string    `json:"proxy"`
-	Generator []float64 `json:"generator_us_per_request"` // one for each round
-	Target    []float64 `json:"proxy_us_per_request"`
-	Command   string    `json:"command"`
+	// How busy the generator's CPU and the server's were, from 0 to 1, and how much
+	// of that was not theirs but other programs'.
+	Busy         float64 `json:"generator_cpu_busy"`
+	Others       float64 `json:"generator_cpu_others"`
+	ServerBusy   float64 `json:"server_cpu_busy"`
+	ServerOthers float64 `json:"server_cpu_others"`
 }
 
 // Options say how to calibrate.
 type Options struct {
 	Weir   string            // the binary that has the commands bench run and bench origin
-	Rounds int               // of each job, default 3
+	Rounds int               // of each job, default 5
 	Time   time.Duration     // of each run, default 2 s
 	Say    func(text string) // called with what is being done; may be nil
 }
@@ -69,10 +70,11 @@ const (
 	maxTime   = 10 * time.Minute
 )
 
-// Calibrate runs each job with the generator and its rival in turn (A B A B ...).
+// Calibrate runs each job with the generator and its rival in turn. Who begins
+// changes with each round, so that a machine that gets faster favours neither.
 func Calibrate(ctx context.Context, o Options) (*Calibration, error) {
 	if o.Rounds == 0 {
-		o.Rounds = 3
+		o.Rounds = 5
 	}
 	if o.Time == 0 {
 		o.Time = 2 * time.Second
@@ -84,7 +86,8 @@ func Calibrate(ctx context.Context, o Options) (*Calibration, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	c := &Calibration{Rounds: o.Rounds, Time: o.Time.Seconds()}
+	m := machine()
+	c := &Calibration{Rounds: o.Rounds, Time: o.Time.Seconds(), Kernel: m.Kernel, Processor: m.CPU}
 	for _, j := range jobs {
 		if _, err := exec.LookPath(j.rival.program); err != nil {
 			c.miss(j.rival.program)
@@ -123,117 +126,86 @@ func compare(ctx context.Context, o *Options, j job) (c Comparison, err error) {
 		return c, err
 	}
 	defer origin.stop()
-	target := origin.addr
-	if j.rival.server != nil {
-		s, err := j.rival.server(ctx)
-		if err != nil {
-			return c, err
-		}
-		defer s.stop()
-		target = s.addr
-	}
+	target := origin
 	c = Comparison{Job: j.name, Unit: j.unit, Rival: j.rival.program}
-	for range o.Rounds {
-		args := j.rival.args(j, target, o.Time)
-		out, err := run(ctx, j.rival.program, args...)
-		if err != nil {
+	if j.rival.server != nil {
+		if target, err = j.rival.server(ctx); err != nil {
 			return c, err
 		}
-		theirs, err := j.rival.read(out)
-		if err != nil {
-			return c, err
+		defer target.stop()
+		c.Server = j.rival.program
+	}
+	for i := range o.Rounds {
+		turns := []func() error{
+			func() error {
+				s, command, err := runRival(ctx, o, j, target)
+				c.Theirs, c.Against = append(c.Theirs, s), command
+				return err
+			},
+			func() error {
+				s, r, err := runOurs(ctx, o, j, origin)
+				if err == nil {
+					c.Ours, c.Command = append(c.Ours, s), r.command
+				}
+				return err
+			},
 		}
-		ours, result, err := runOurs(ctx, o, j, origin.addr)
-		if err != nil {
-			return c, err
+		if i%2 == 1 {
+			slices.Reverse(turns)
 		}
-		c.Theirs, c.Ours = append(c.Theirs, theirs), append(c.Ours, ours)
-		c.Against = out.command
-		c.Command = result.command
-		for _, why := range result.invalid {
-			if !slices.Contains(c.Notes, why) {
-				c.Notes = append(c.Notes, why)
+		for _, turn := range turns {
+			if err := turn(); err != nil {
+				return c, err
 			}
 		}
 	}
+	c.Reason = c.reason(j.differs)
 	return c, nil
+}
+
+// runRival runs a rival against a server.
+func runRival(ctx context.Context, o *Options, j job, server *service) (s Sample, command string, err error) {
+	out, err := run(ctx, server, j.rival.program, j.rival.args(j, server.addr, o.Time)...)
+	if err != nil {
+		return s, out.command, err
+	}
+	s, err = j.rival.read(out)
+	return s, out.command, err
 }
 
 // ourResult is what is kept of a run of ours beside its figures.
 type ourResult struct {
 	*load.Result
 	command string
-	invalid []string
 }
 
-func runOurs(ctx context.Context, o *Options, j job, addr string) (Sample, *ourResult, error) {
+func runOurs(ctx context.Context, o *Options, j job, server *service) (s Sample, r *ourResult, err error) {
 	args := []string{"bench", "run", "--json", "--loops=1", "--warmup=0s", "-d", o.Time.String()}
-	args = append(args, j.ours(addr)...)
-	out, err := run(ctx, o.Weir, args...)
+	args = append(args, j.ours(server.addr)...)
+	out, err := run(ctx, server, o.Weir, args...)
 	if err != nil && len(out.stdout) == 0 {
-		return Sample{}, nil, err
+		return s, nil, err
 	}
-	r := &ourResult{command: "weir " + strings.Join(args, " ")}
+	r = &ourResult{command: out.command}
 	if err := json.Unmarshal(out.stdout, &r.Result); err != nil {
-		return Sample{}, nil, fmt.Errorf("cannot read the result: %w", err)
+		return s, nil, fmt.Errorf("cannot read the result: %w", err)
 	}
 	if n := r.Failed.Total(); n > 0 {
-		return Sample{}, nil, fmt.Errorf("%d requests failed: %s; %s", n, r.Failed, r.Error)
+		return s, nil, fmt.Errorf("%d requests failed: %s; %s", n, r.Failed, r.Error)
 	}
-	r.invalid = r.Invalid
-	s := Sample{Rate: r.Rate, P50: r.Latency.P50, P99: r.Latency.P99}
+	s = Sample{Rate: r.Rate, P50: r.Latency.P50, P99: r.Latency.P99}
 	units := float64(r.Answered)
 	if j.unit == megabytes {
 		s.Rate, units = (r.RateIn+r.RateOut)/1e6, float64(r.BytesIn+r.BytesOut)/1e6
 	}
 	if units == 0 {
-		return Sample{}, nil, errors.New("nothing was answered: " + strings.Join(r.Invalid, "; "))
+		return s, nil, errors.New("nothing was answered: " + strings.Join(r.Invalid, "; "))
 	}
-	s.CPU = out.cpu.Seconds() * 1e6 / units
+	s = s.spend(out, units)
+	// A second of load would be too short not to count what the program takes to start.
+	s.CPU = r.Generator.Seconds * 1e6 / units
 	return s, r, nil
 }
-
-// WriteTable writes the calibration for people.
-func (c *Calibration) WriteTable(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) } // Flush tells of errors
-	line("job\tagainst\tours\ttheirs\tratio\tspread\tCPU ours\tCPU theirs\tratio")
-	for _, x := range c.Comparisons {
-		ratios := make([]float64, len(x.Ours))
-		for i := range ratios {
-			ratios[i] = x.Ours[i].Rate / x.Theirs[i].Rate
-		}
-		ours, theirs := medianOf(x.Ours, Sample.rate), medianOf(x.Theirs, Sample.rate)
-		cpu, theirCPU := medianOf(x.Ours, Sample.cpu), medianOf(x.Theirs, Sample.cpu)
-		line("%s\t%s\t%.0f %s/s\t%.0f\t%.3f\t%.3f-%.3f\t%.2f µs\t%.2f µs\t%.2f", x.Job, x.Rival, ours, x.Unit, theirs,
-			median(ratios), slices.Min(ratios), slices.Max(ratios), cpu, theirCPU, cpu/theirCPU)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if p := c.Proxy; p != nil {
-		ours, theirs := median(p.Generator), median(p.Target)
-		line("\nCPU per request: generator %.2f µs, %s as a proxy %.2f µs, ratio %.2f",
-			ours, p.Proxy, theirs, ours/theirs)
-	}
-	line("\nMedians of %d rounds of %g s each, in turn; the spread is that of the rounds' ratios.", c.Rounds, c.Time)
-	for _, x := range c.Comparisons {
-		line("%s: %s\n  against: %s", x.Job, x.Command, x.Against)
-		for _, n := range x.Notes {
-			line("  note: %s", n)
-		}
-	}
-	if c.Proxy != nil {
-		line("proxy: %s", c.Proxy.Command)
-	}
-	if len(c.Missing) > 0 {
-		line("left out, because not installed: %s", strings.Join(c.Missing, ", "))
-	}
-	return t.Flush()
-}
-
-func (s Sample) rate() float64 { return s.Rate }
-func (s Sample) cpu() float64  { return s.CPU }
 
 func medianOf(samples []Sample, pick func(Sample) float64) float64 {
 	values := make([]float64, len(samples))
@@ -241,6 +213,21 @@ func medianOf(samples []Sample, pick func(Sample) float64) float64 {
 		values[i] = pick(s)
 	}
 	return median(values)
+}
+
+// typical has the median of each figure.
+func typical(samples []Sample) Sample {
+	return Sample{
+		Rate:         medianOf(samples, func(s Sample) float64 { return s.Rate }),
+		CPU:          medianOf(samples, func(s Sample) float64 { return s.CPU }),
+		Server:       medianOf(samples, func(s Sample) float64 { return s.Server }),
+		P50:          medianOf(samples, func(s Sample) float64 { return s.P50 }),
+		P99:          medianOf(samples, func(s Sample) float64 { return s.P99 }),
+		Busy:         medianOf(samples, func(s Sample) float64 { return s.Busy }),
+		Others:       medianOf(samples, func(s Sample) float64 { return s.Others }),
+		ServerBusy:   medianOf(samples, func(s Sample) float64 { return s.ServerBusy }),
+		ServerOthers: medianOf(samples, func(s Sample) float64 { return s.ServerOthers }),
+	}
 }
 
 // median of at least one value.

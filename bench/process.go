@@ -29,6 +29,8 @@ type output struct {
 	command string
 	stdout  []byte
 	cpu     time.Duration
+	before  effort
+	after   effort
 }
 
 // generators and servers get a CPU each where there are two.
@@ -45,16 +47,20 @@ const (
 	serverCPU    = "1"
 )
 
-// run runs a generator to its end.
-func run(ctx context.Context, program string, args ...string) (output, error) {
+// run runs a generator against a server, to its end.
+func run(ctx context.Context, server *service, program string, args ...string) (output, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTime+runSlack)
 	defer cancel()
 	argv := pinned(generatorCPU, program, args...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	before := readEffort(server)
 	err := cmd.Run()
-	out := output{command: strings.Join(append([]string{filepath.Base(program)}, args...), " "), stdout: stdout.Bytes()}
+	out := output{
+		command: strings.Join(append([]string{filepath.Base(program)}, args...), " "), stdout: stdout.Bytes(),
+		before: before, after: readEffort(server),
+	}
 	if cmd.ProcessState != nil {
 		out.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
@@ -198,34 +204,4 @@ func startNginx(ctx context.Context, origin string) (*service, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return s, nil
-}
-
-// proxyShare measures the generator and nginx while one drives the other. The
-// origin shares the generator's CPU, so that nginx has one for itself.
-func proxyShare(ctx context.Context, o *Options) (*ProxyShare, error) {
-	j := jobs[0]
-	origin, err := startOrigin(ctx, o.Weir, generatorCPU, j.origin...)
-	if err != nil {
-		return nil, err
-	}
-	defer origin.stop()
-	proxy, err := startNginx(ctx, origin.addr)
-	if err != nil {
-		return nil, err
-	}
-	defer proxy.stop()
-	p := &ProxyShare{Proxy: nginx}
-	for range o.Rounds {
-		_, r, err := runOurs(ctx, o, j, proxy.addr)
-		if err != nil {
-			return nil, err
-		}
-		if r.Target == nil {
-			return nil, errors.New("cannot see the CPU time of nginx")
-		}
-		p.Command = r.command
-		p.Generator = append(p.Generator, r.Generator.PerRequest)
-		p.Target = append(p.Target, r.Target.PerRequest)
-	}
-	return p, nil
 }

@@ -79,16 +79,24 @@ func TestWriteTable(t *testing.T) {
 	c := &Calibration{
 		Rounds: 2, Time: 2, Missing: []string{"h2load"},
 		Comparisons: []Comparison{{
-			Job: "http1", Unit: requests, Rival: "wrk", Ours: []Sample{{Rate: 98, CPU: 5}, {Rate: 104, CPU: 5}},
-			Theirs: []Sample{{Rate: 100, CPU: 10}, {Rate: 100, CPU: 10}}, Notes: []string{"a note"},
+			Job: "http1", Unit: requests, Rival: "wrk", Reason: "a reason.",
+			Ours:   []Sample{{Rate: 98, CPU: 5, P99: 70}, {Rate: 104, CPU: 5, P99: 70}},
+			Theirs: []Sample{{Rate: 100, CPU: 10, P99: 80}, {Rate: 100, CPU: 10, P99: 80}},
 		}},
-		Proxy: &ProxyShare{Proxy: nginx, Generator: []float64{8}, Target: []float64{20}},
+		Proxy: &ProxyShare{
+			Proxy: nginx, Generator: []float64{8}, Target: []float64{20},
+			Rival: "wrk", Theirs: []float64{9}, TargetOf: []float64{18},
+		},
 	}
 	var b strings.Builder
 	if err := c.WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1.010", "0.980-1.040", "0.50", "ratio 0.40", "not installed: h2load", "note: a note"} {
+	for _, want := range []string{
+		"| job   | against |", "| 1.010 | 0.980-1.040 | 2.00         | 70 µs    | 80 µs ", "| 5.00 µs/request |",
+		"- http1 against wrk: a reason.", "| weir      | 8.00 µs | 20.00 µs     | 0.40  |", "| wrk       | 9.00 µs | 18.00 µs     | 0.50  |",
+		"not installed: h2load",
+	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -54,7 +54,8 @@ func unjudged(s spent) string {
 	if s.wall >= shortest {
 		return ""
 	}
-	return fmt.Sprintf("whether the generator was the bottleneck: the run took %s, less than %s", round(s.wall), shortest)
+	return fmt.Sprintf("whether the generator was the bottleneck: the run took %s, less than %s",
+		round(s.wall), shortest)
 }
 
 // generatorBound tells whether the generator had no CPU left while the target may have had.

@@ -149,7 +149,6 @@ func readStat(path string) (s stat, ok bool) {
 type spent struct {
 	wall    time.Duration
 	own     time.Duration
-	cost    time.Duration         // of this measurement, which is ours too
 	known   bool          // the target is known, and what follows is of use
 	target  time.Duration // of all its processes
 	busiest time.Duration // of its busiest thread

@@ -258,14 +258,16 @@ func (c *benchOriginCmd) Run(o *output) error {
 }
 
 type benchCalibrateCmd struct {
-	Rounds   int           `default:"3" placeholder:"N" help:"Rounds, in each of which both do the job."`
+	Rounds   int           `default:"5" placeholder:"N" help:"Rounds, in each of which both do the job."`
 	Duration time.Duration `short:"d" default:"2s" placeholder:"TIME" help:"Length of each run, in whole seconds."`
 	JSON     bool          `name:"json" help:"Print the figures as JSON."`
 }
 
 func (benchCalibrateCmd) Help() string {
-	return `Both generators get one thread on one CPU and the same server on another, in turn. What is not installed is
-left out. Where nginx is, its CPU time for proxying a request is compared with the generator's for making one.`
+	return `Both generators get one thread on one CPU and the same server on another, in turn; iperf3 has a server
+of its own. A difference of more than 5 % is explained by what was measured: who used which CPU up, what a unit of
+work costs either, and what other programs took meanwhile. The output is Markdown. What is not installed is left out.
+Where nginx is, its CPU time for proxying a request is compared with the generator's for making one, and wrk's.`
 }
 
 // Run compares and prints.
