@@ -381,9 +381,10 @@ func TestAllocs(t *testing.T) {
 	f := func(kind origin.Kind, w Workload) {
 		t.Helper()
 		w.Address = startOrigin(t, origin.Options{Kind: kind, Body: 100})
+		self := []int{os.Getpid()} // else all descriptors on this machine are looked through, with an allocation for each
 		mallocs := func(requests int64) uint64 {
 			p := short(w)
-			p.Requests, p.Rate = requests, 0
+			p.Requests, p.Rate, p.Targets = requests, 0, self
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			wantClean(t, mustRun(t, p))
@@ -391,11 +392,15 @@ func TestAllocs(t *testing.T) {
 			return after.Mallocs - before.Mallocs
 		}
 		mallocs(100)
-		few, many := mallocs(1000), mallocs(21_000)
-		// The runtime itself allocates now and then.
-		if many > few+500 {
-			t.Errorf("%s: %d allocations for 1000 requests, %d for 21000", w.Kind, few, many)
+		var few, many uint64
+		for range 5 {
+			few, many = mallocs(1000), mallocs(21_000)
+			// The runtime itself allocates now and then, and so does a look at more processes.
+			if many <= few+500 {
+				return
+			}
 		}
+		t.Errorf("%s, five times: %d allocations for 1000 requests, %d for 21000", w.Kind, few, many)
 	}
 	f(origin.HTTP, Workload{Kind: HTTP1})
 	f(origin.HTTP, Workload{Kind: HTTP1, Send: 1000, Verify: true})
