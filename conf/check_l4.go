@@ -24,9 +24,29 @@ func (ck *checker) l4(l *L4) {
 	if ck.has(&l.ServerVersion) && l.Protocol != "mysql" {
 		ck.add(ck.at(&l.ServerVersion), "", "server_version: only with protocol = \"mysql\" does Weir speak first")
 	}
+	ck.l4Rates(l)
 	seen := first{}
 	for i := range l.Routes {
 		ck.l4Route(l, &l.Routes[i], seen)
+	}
+}
+
+// minRate is the lowest rate of bytes per second: below it a session would stand still.
+const minRate = Size(1) << 10
+
+func (ck *checker) l4Rates(l *L4) {
+	for _, r := range []struct {
+		name string
+		rate *Size
+	}{
+		{"download_rate", &l.DownloadRate},
+		{"upload_rate", &l.UploadRate},
+		{"listener_download_rate", &l.ListenerDownloadRate},
+		{"listener_upload_rate", &l.ListenerUploadRate},
+	} {
+		if *r.rate > 0 && *r.rate < minRate {
+			ck.add(ck.at(r.rate), "", "%s: %s is below the minimum %s; 0B is no limit", r.name, *r.rate, minRate)
+		}
 	}
 }
 

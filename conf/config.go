@@ -32,10 +32,16 @@ type Config struct {
 type Process struct {
 	Loops             int // 0: one per core
 	MaxConns          int // client connections; 0: derived from RLIMIT_NOFILE
-	MaxConnsPerSource int // per client address; 0: no limit
-	DrainTimeout      time.Duration
-	StateDir          string // holds the admin token
-	RuntimeDir        string // holds the admin socket where [admin] is absent
+	MaxConnsPerSource int // per source network; 0: no limit
+
+	MaxConnRate          int // new client connections per second; 0: no limit
+	MaxConnRatePerSource int
+	SourcePrefixV4       int // bits of an address that make a source network
+	SourcePrefixV6       int
+
+	DrainTimeout time.Duration
+	StateDir     string // holds the admin token
+	RuntimeDir   string // holds the admin socket where [admin] is absent
 }
 
 // Admin is [admin].
@@ -162,6 +168,9 @@ type L4 struct {
 	Routes            []L4Route
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int
+
+	MaxConnRate, MaxConnRatePerSource int // new connections per second; 0: no limit
+
 	SniffTimeout      time.Duration
 	SniffMax          Size
 	ServerFirstWait   time.Duration // 0: a silent client is closed after SniffTimeout
@@ -170,6 +179,10 @@ type L4 struct {
 	Lifetime          time.Duration // 0: no limit
 	UDPIdleTimeout    time.Duration // as the next, UDP only
 	UDPResponses      int           // to each datagram of a client; 0: any number
+
+	// Bytes per second, 0: no limit. Download is to clients.
+	DownloadRate, UploadRate                 Size // of each session
+	ListenerDownloadRate, ListenerUploadRate Size // of all sessions together
 }
 
 // UDP reports whether the listener takes datagrams: its addresses are of one kind.
@@ -215,19 +228,22 @@ type L7 struct {
 	Routes            []L7Route
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int
-	HeaderTimeout     time.Duration
-	KeepAliveTimeout  time.Duration
-	BodyGrace         time.Duration // then BodyMinRate must be met
-	BodyMinRate       Size          // bytes per second, both directions of the client side
-	MaxHeaderBytes    Size
-	MaxHeaderFields   int
-	MaxURI            Size
-	MaxBody           Size // 0: no limit
-	Paths             string
-	TrustedProxies    []string // CIDR
-	Forwarded         bool
-	Via               bool
-	HideHeaders       []string // response fields not sent on, "Server" and the like
+
+	MaxConnRate, MaxConnRatePerSource int // new connections per second; 0: no limit
+
+	HeaderTimeout    time.Duration
+	KeepAliveTimeout time.Duration
+	BodyGrace        time.Duration // then BodyMinRate must be met
+	BodyMinRate      Size          // bytes per second, both directions of the client side
+	MaxHeaderBytes   Size
+	MaxHeaderFields  int
+	MaxURI           Size
+	MaxBody          Size // 0: no limit
+	Paths            string
+	TrustedProxies   []string // CIDR
+	Forwarded        bool
+	Via              bool
+	HideHeaders      []string // response fields not sent on, "Server" and the like
 }
 
 // TLS is [l7.tls] but for its redirect.

@@ -1,6 +1,9 @@
 package conf
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // year is the longest a session may be idle or live.
 const year = 365 * day
@@ -27,12 +30,18 @@ proxy_protocol = ["10.0.0.0/8"]
 pool = "db"
 max_conns = 5000
 max_conns_per_source = 100
+max_conn_rate = 2000
+max_conn_rate_per_source = 20
 sniff_timeout = "3s"
 sniff_max = "32KiB"
 server_first_wait = "200ms"
 idle_timeout = "8h"
 half_closed_timeout = "10s"
 lifetime = "24h"
+download_rate = "10MiB"
+upload_rate = "1MiB"
+listener_download_rate = "100MiB"
+listener_upload_rate = "50MiB"
 
 [[l4.route]]
 sni = ["db.example.com"]
@@ -58,7 +67,11 @@ pool = "resolvers"
 udp_idle_timeout = "5s"
 udp_responses = 1
 `,
-		keys: append(append(l4Keys(), l4TimeKeys()...), l4UDPKeys()...),
+		keys: slices.Concat(l4Keys(), connLimitKeys(
+			"0: no limit, and on UDP half of the process's `max_conns`.",
+			func(l *L4) *int { return &l.MaxConns }, func(l *L4) *int { return &l.MaxConnsPerSource },
+			func(l *L4) *int { return &l.MaxConnRate }, func(l *L4) *int { return &l.MaxConnRatePerSource },
+		), l4TimeKeys(), l4ShapeKeys(), l4UDPKeys()),
 	}
 }
 
@@ -118,17 +131,6 @@ func l4Keys() []key[L4] {
 			name:  "route",
 			value: list(func(l *L4) *[]L4Route { return &l.Routes }, l4RouteTable(), ""),
 			doc:   "Where connections go by server name.",
-		},
-		{
-			name: "max_conns", def: "0", unit: "client connections",
-			value: one(func(l *L4) *int { return &l.MaxConns }, count(0, 100_000_000)),
-			doc: "Client connections of this listener; more are refused. 0: no limit, and on UDP half of the " +
-				"process's `max_conns`.",
-		},
-		{
-			name: "max_conns_per_source", def: "0", unit: "client connections",
-			value: one(func(l *L4) *int { return &l.MaxConnsPerSource }, count(0, 100_000_000)),
-			doc:   "Client connections of this listener from one address. 0: no limit.",
 		},
 	}
 }

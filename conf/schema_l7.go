@@ -20,6 +20,8 @@ listen = ["0.0.0.0:443"]
 proxy_protocol = ["10.0.0.2", "10.0.0.3"]
 max_conns = 100_000
 max_conns_per_source = 200
+max_conn_rate = 5000
+max_conn_rate_per_source = 50
 header_timeout = "5s"
 keepalive_timeout = "2m"
 body_grace = "20s"
@@ -80,17 +82,10 @@ func l7Keys() []key[L7] {
 
 // l7LimitKeys bound what a client may take.
 func l7LimitKeys() []key[L7] {
-	return []key[L7]{
-		{
-			name: "max_conns", def: "0", unit: "client connections",
-			value: one(func(l *L7) *int { return &l.MaxConns }, count(0, 100_000_000)),
-			doc:   "Client connections of this listener; more are refused. 0: no limit.",
-		},
-		{
-			name: "max_conns_per_source", def: "0", unit: "client connections",
-			value: one(func(l *L7) *int { return &l.MaxConnsPerSource }, count(0, 100_000_000)),
-			doc:   "Client connections of this listener from one address. 0: no limit.",
-		},
+	return append(connLimitKeys("0: no limit.",
+		func(l *L7) *int { return &l.MaxConns }, func(l *L7) *int { return &l.MaxConnsPerSource },
+		func(l *L7) *int { return &l.MaxConnRate }, func(l *L7) *int { return &l.MaxConnRatePerSource },
+	), []key[L7]{
 		{
 			name: "header_timeout", def: `"10s"`,
 			value: one(func(l *L7) *time.Duration { return &l.HeaderTimeout }, duration(shortest, 10*time.Minute)),
@@ -132,7 +127,7 @@ func l7LimitKeys() []key[L7] {
 			value: one(func(l *L7) *Size { return &l.MaxBody }, size(0, 1<<50)),
 			doc:   "The longest request body; beyond it the answer is 413. 0B: no limit.",
 		},
-	}
+	}...)
 }
 
 // l7FieldKeys say how requests and responses are read and changed.

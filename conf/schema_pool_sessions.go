@@ -5,8 +5,8 @@ import "time"
 func sessionsTable() table[Sessions] {
 	return table[Sessions]{
 		head: "[pool.NAME.sessions]",
-		doc: "What becomes of the sessions of an `[[l4]]` when the pool loses their server. `keep`: they go on until\n" +
-			"they end by themselves. `close`: they are reset at once. `drain`: they are reset after\n" +
+		doc: "What becomes of the sessions of an `[[l4]]` when the pool loses their server. `keep`: they go on\n" +
+			"until they end by themselves. `close`: they are reset at once. `drain`: they are reset after\n" +
 			"`drain_timeout` unless the server is back by then. New connections go elsewhere in any case, and a\n" +
 			"server that live traffic ejected is not lost. Requests of an `[[l7]]` finish. A reload changes what\n" +
 			"happens at the next loss.\n\n" +

@@ -1,6 +1,9 @@
 package conf
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Shortest and longest durations that make sense for most timeouts. The
 // shortest is below what anyone would run with, so that tests can be quick.
@@ -67,27 +70,21 @@ func processTable() table[Process] {
 loops = 4
 max_conns = 200_000
 max_conns_per_source = 1000
+max_conn_rate = 50_000
+max_conn_rate_per_source = 200
+source_prefix_v4 = 24
+source_prefix_v6 = 56
 drain_timeout = "1m"
 state_dir = "/var/lib/weir"
 runtime_dir = "/run/weir"
 `,
-		keys: []key[Process]{
+		keys: slices.Concat([]key[Process]{
 			{
 				name: "loops", def: "0", unit: "event loops",
 				value: one(func(p *Process) *int { return &p.Loops }, count(0, 1024)),
 				doc:   "How many event loops accept and relay connections. 0: one per core.",
 			},
-			{
-				name: "max_conns", def: "0", unit: "client connections",
-				value: one(func(p *Process) *int { return &p.MaxConns }, count(0, 100_000_000)),
-				doc: "Client connections over all listeners; more are refused. 0: as many as the file descriptors " +
-					"allow.",
-			},
-			{
-				name: "max_conns_per_source", def: "0", unit: "client connections",
-				value: one(func(p *Process) *int { return &p.MaxConnsPerSource }, count(0, 100_000_000)),
-				doc:   "Client connections from one address over all listeners. 0: no limit.",
-			},
+		}, processLimitKeys(), []key[Process]{
 			{
 				name: "drain_timeout", def: `"30s"`,
 				value: one(func(p *Process) *time.Duration { return &p.DrainTimeout }, duration(0, day)),
@@ -105,7 +102,7 @@ runtime_dir = "/run/weir"
 				value: one(func(p *Process) *string { return &p.RuntimeDir }, dir()),
 				doc:   "Where the admin socket is made when `[admin]` has no `listen`.",
 			},
-		},
+		}),
 	}
 }
 

@@ -77,11 +77,10 @@ func (s *session) judgeProxy(b []byte) {
 // the peer from now on, and the caps per source are its own.
 func (s *session) identified(client netip.AddrPort) {
 	if client.IsValid() {
-		s.ticket.Release()
-		var refused limit.Refusal
-		s.ticket, refused = s.routing.listener.limit.Acquire(client.Addr())
+		refused := s.routing.listener.limit.Identify(&s.ticket, client.Addr())
 		s.peer = client
 		if refused != limit.Admitted {
+			s.shard.refused(s.routing.listener, refused, client.Addr())
 			s.close(reasonOverLimit)
 			return
 		}

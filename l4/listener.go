@@ -22,6 +22,8 @@ type Listener struct {
 	L7                string
 	MaxConns          int // 0: no limit
 	MaxConnsPerSource int
+	ConnRate          int // new connections per second
+	ConnRatePerSource int
 	// ProxyProtocol are the networks, in CIDR notation, whose peers must begin with
 	// a header of the PROXY protocol. Where L7 is empty, those of Conf count.
 	ProxyProtocol []string
@@ -32,9 +34,15 @@ type Listener struct {
 
 func (l *Listener) limits() limit.Limits {
 	if l.Conf != nil {
-		return limit.Limits{Max: l.Conf.MaxConns, MaxPerSource: l.Conf.MaxConnsPerSource}
+		c := l.Conf
+		return limit.Limits{
+			Max: c.MaxConns, MaxPerSource: c.MaxConnsPerSource,
+			Rate: c.MaxConnRate, RatePerSource: c.MaxConnRatePerSource,
+		}
 	}
-	return limit.Limits{Max: l.MaxConns, MaxPerSource: l.MaxConnsPerSource}
+	return limit.Limits{
+		Max: l.MaxConns, MaxPerSource: l.MaxConnsPerSource, Rate: l.ConnRate, RatePerSource: l.ConnRatePerSource,
+	}
 }
 
 func (l *Listener) proxyProtocol() []string {
@@ -52,6 +60,9 @@ type listener struct {
 	limit   *limit.Listener
 	udp     bool // the metrics of UDP are shown; guarded by Server.mu
 	perLoop []counters
+
+	shaping  *shaping
+	refusing [limit.NumRefusals]refusing
 }
 
 // counters are written by one loop and read by the scrape.
@@ -127,4 +138,7 @@ func (l *listener) hide(r *metric.Registry) {
 	}
 }
 
-var refusals = [...]limit.Refusal{limit.RefusedGlobal, limit.RefusedListener, limit.RefusedSource}
+var refusals = [...]limit.Refusal{
+	limit.RefusedGlobal, limit.RefusedListener, limit.RefusedSource,
+	limit.RefusedGlobalRate, limit.RefusedListenerRate, limit.RefusedSourceRate,
+}

@@ -17,6 +17,7 @@ func (s *session) startRelay() {
 	s.moved = s.shard.loop.Now()
 	s.up.bytes = uint64(s.up.end - s.up.off)
 	s.counters.received.Add(s.up.bytes)
+	s.shapeSession()
 	s.watchQuiet()
 	s.relay()
 }
@@ -64,13 +65,21 @@ func (s *session) relayOne(d *direction) {
 }
 
 // fill reads once and passes on what the destination takes. It reports false when
-// the direction, or the session, came to an end.
+// the direction, or the session, came to an end, or a rate holds the direction back.
 func (s *session) fill(d *direction) bool {
 	if d.pipe != nil {
 		return s.fillPipe(d)
 	}
 	scratch := s.shard.loop.Scratch()
-	n, errno := s.shard.loop.Read(d.src.fd, scratch)
+	room := scratch
+	if d.meter != nil {
+		n := d.meter.allow(len(scratch))
+		if n == 0 {
+			return false
+		}
+		room = scratch[:n]
+	}
+	n, errno := s.shard.loop.Read(d.src.fd, room)
 	switch {
 	case errno == unix.EAGAIN:
 		d.src.readable, d.src.toEnd = false, false
@@ -87,13 +96,16 @@ func (s *session) fill(d *direction) bool {
 		d.eof = true
 		return true
 	}
-	if n < len(scratch) && d.src.tcp && !d.src.toEnd {
+	if n < len(room) && d.src.tcp && !d.src.toEnd {
 		d.src.readable = false // spares a read that would say EAGAIN
 	}
 	if d.bytes == 0 && d == &s.down {
 		s.timeFirstByte()
 	}
 	d.bytes += uint64(n)
+	if d.meter != nil {
+		d.meter.spent(n)
+	}
 	m, ok := s.write(d, scratch[:n])
 	if ok && m < n {
 		d.buf = pool.Get(n - m)

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"weir/l4/loop"
 	"weir/pool/accesslog"
@@ -58,6 +59,7 @@ type Server struct {
 	handOver  func(string, loop.Handover)
 	exhausted func()
 	shards    []*shard
+	started   time.Time
 	joined    joined
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
@@ -102,6 +104,7 @@ func New(o Options) (*Server, error) {
 		o.MaxPipes = DefaultMaxPipes
 	}
 	s := &Server{
+		started:  time.Now(),
 		maxPipes: int64(o.MaxPipes),
 		log:      o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns,
 		handOver: o.HandOver, exhausted: o.Exhausted,

@@ -117,6 +117,7 @@ type direction struct {
 	eof      bool         // the source ended
 	done     bool         // the end was passed on, or cannot be
 	bytes    uint64       // read from the source and meant for the destination
+	meter    *meter       // nil: as fast as it goes
 
 	pipe   *pipe // bulk goes through it; nil: bytes are copied
 	run    int   // bytes since the source had nothing last
@@ -254,7 +255,7 @@ func (s *session) quiet() {
 	switch {
 	case c.Lifetime > 0 && now-s.accepted >= c.Lifetime:
 		s.close(reasonLifetime)
-	case now-s.lastMoved() >= limit:
+	case now-s.lastMoved() >= limit && !s.up.meter.waits() && !s.down.meter.waits():
 		s.close(why)
 	default:
 		s.watchQuiet()
@@ -269,7 +270,7 @@ func (s *session) watchQuiet() {
 	if s.state == stateHalfClosed {
 		limit = c.HalfClosedTimeout
 	}
-	wait := s.moved + limit - now
+	wait := max(s.moved+limit-now, shapeTick) // a rate may hold it back for longer than the limit
 	if c.Lifetime > 0 {
 		wait = min(wait, s.accepted+c.Lifetime-now)
 	}
@@ -283,6 +284,8 @@ func (s *session) close(why reason) {
 		panic("BUG: session closed twice")
 	}
 	s.shard.loop.Disarm(&s.timer)
+	s.up.meter.stop()
+	s.down.meter.stop()
 	if job := s.prologue.cancel; job != nil {
 		job.session = nil
 	}

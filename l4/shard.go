@@ -52,6 +52,7 @@ func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 	}
 	ticket, refused := r.listener.limit.Acquire(source)
 	if refused != limit.Admitted {
+		sh.refused(r.listener, refused, peer.Addr())
 		loop.Reset(fd) // no FIN: nothing of a flood is to stay in the kernel
 		return
 	}

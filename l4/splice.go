@@ -73,7 +73,13 @@ func (s *session) unsplice(d *direction) {
 
 // fillPipe is fill for a direction that goes through a pipe, which is empty.
 func (s *session) fillPipe(d *direction) bool {
-	n, err := s.shard.loop.Splice(d.src.fd, d.pipe.w, pipeSize)
+	room := pipeSize
+	if d.meter != nil {
+		if room = d.meter.allow(pipeSize); room == 0 {
+			return false
+		}
+	}
+	n, err := s.shard.loop.Splice(d.src.fd, d.pipe.w, room)
 	switch {
 	case err == unix.EAGAIN:
 		d.src.readable, d.src.toEnd = false, false
@@ -98,6 +104,9 @@ func (s *session) fillPipe(d *direction) bool {
 	d.run += n
 	d.bytes += uint64(n)
 	d.pipe.held = n
+	if d.meter != nil {
+		d.meter.spent(n)
+	}
 	return s.flushPipe(d) || s.state != stateClosed
 }
 

@@ -59,7 +59,7 @@ func (u *Update) add(l *Listener) error {
 	s.mu.Unlock()
 	if ln == nil {
 		// The caps are set by Commit: an update that is given up changes nothing.
-		ln = &listener{name: l.Name, perLoop: make([]counters, len(s.shards))}
+		ln = &listener{name: l.Name, perLoop: make([]counters, len(s.shards)), shaping: newShaping(s)}
 	}
 	u.listeners[l.Name] = ln
 	r, err := newRouting(l, ln)
@@ -145,6 +145,7 @@ func (u *Update) adopt(l *Listener) {
 	ln.keys = u.keys[l.Name]
 	cert.Publish(s.metrics, l.Name, ln.certs, u.certs[l.Name])
 	ln.certs = u.certs[l.Name]
+	ln.shaping.setRates(l.Conf)
 	if s.listeners[l.Name] != nil {
 		ln.limit.SetLimits(l.limits())
 	} else {

@@ -1,19 +1,39 @@
-// Package limit caps concurrent client connections: in all, per listener and per
-// source address. It also derives the first cap from the number of descriptors
-// the process may open.
+// Package limit caps concurrent client connections and new ones per second: in all,
+// per listener and per source. It also derives the first cap from the number of
+// descriptors the process may open.
+//
+// Its memory is bounded whatever clients do: sources of connections are kept while
+// they have some, which the caps bound, and connection rates of sources in caches of
+// a fixed size.
 package limit
 
 import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Limits are the caps of a whole process or of one listener. Zero means no cap.
 type Limits struct {
 	Max          int // connections
-	MaxPerSource int // connections of one source address (IPv6: of one /64)
+	MaxPerSource int // connections of one source
+
+	// New connections per second. A second's worth may come at once.
+	Rate          int
+	RatePerSource int // of one source
 }
+
+// Networks say how much of an address makes a source: all addresses with the same
+// first bits are one. Zero means the default, 32 and 64.
+type Networks struct {
+	Bits4, Bits6 int
+}
+
+const (
+	defaultBits4 = 32
+	defaultBits6 = 64 // one client commonly holds a whole /64
+)
 
 // Refusal says which cap refused a connection.
 type Refusal uint8
@@ -24,7 +44,10 @@ const (
 	RefusedGlobal
 	RefusedListener
 	RefusedSource
-	numRefusals
+	RefusedGlobalRate
+	RefusedListenerRate
+	RefusedSourceRate
+	NumRefusals = iota // how many values there are
 )
 
 // String gives the name used as the label "reason" of a metric.
@@ -38,6 +61,12 @@ func (r Refusal) String() string {
 		return "listener"
 	case RefusedSource:
 		return "source"
+	case RefusedGlobalRate:
+		return "global_rate"
+	case RefusedListenerRate:
+		return "listener_rate"
+	case RefusedSourceRate:
+		return "source_rate"
 	}
 	return "unknown"
 }
@@ -48,11 +77,17 @@ type level struct {
 	perSrc  atomic.Int64
 	active  atomic.Int64
 	sources sources
+
+	rate       Bucket
+	ratePerSrc atomic.Int64
+	arrivals   arrivals
 }
 
 func (v *level) setLimits(l Limits) {
 	v.max.Store(int64(l.Max))
 	v.perSrc.Store(int64(l.MaxPerSource))
+	v.rate.SetRate(int64(l.Rate))
+	v.ratePerSrc.Store(int64(l.RatePerSource))
 }
 
 // take counts one connection in, unless the level is full. It never refuses
@@ -71,7 +106,9 @@ func (v *level) take() bool {
 
 // Conns counts the client connections of the process.
 type Conns struct {
-	all level
+	all   level
+	bits  atomic.Uint32        // of IPv4 << 8 | of IPv6
+	clock func() time.Duration // monotonic
 
 	mu        sync.Mutex
 	listeners map[string]*Listener
@@ -79,8 +116,14 @@ type Conns struct {
 
 // New returns a Conns without connections.
 func New(l Limits) *Conns {
-	c := &Conns{listeners: make(map[string]*Listener)}
+	start := time.Now()
+	c := &Conns{
+		listeners: make(map[string]*Listener),
+		// Later than any bucket was empty: they all begin full.
+		clock: func() time.Duration { return rateWindow + time.Since(start) },
+	}
 	c.all.setLimits(l)
+	c.SetNetworks(Networks{})
 	return c
 }
 
@@ -91,6 +134,23 @@ func (c *Conns) SetLimits(l Limits) { c.all.setLimits(l) }
 
 // Max is the cap of the process, 0 where there is none.
 func (c *Conns) Max() int { return int(c.all.max.Load()) }
+
+// SetNetworks changes what a source is. Connections that exist stay counted for the
+// source they had.
+func (c *Conns) SetNetworks(n Networks) {
+	if n.Bits4 <= 0 || n.Bits4 > 32 {
+		n.Bits4 = defaultBits4
+	}
+	if n.Bits6 <= 0 || n.Bits6 > 128 {
+		n.Bits6 = defaultBits6
+	}
+	c.bits.Store(uint32(n.Bits4)<<8 | uint32(n.Bits6))
+}
+
+func (c *Conns) keyOf(a netip.Addr) key {
+	bits := c.bits.Load()
+	return keyOf(a, uint(bits>>8), uint(bits&0xff))
+}
 
 // Count returns the number of connections.
 func (c *Conns) Count() int { return int(c.all.active.Load()) }
@@ -122,7 +182,7 @@ func (c *Conns) Forget(name string) {
 type Listener struct {
 	conns   *Conns
 	own     level
-	refused [numRefusals]atomic.Uint64
+	refused [NumRefusals]atomic.Uint64
 }
 
 // SetLimits is Conns.SetLimits for the listener.
@@ -142,13 +202,58 @@ func (l *Listener) Refuse(r Refusal) { l.refused[r].Add(1) }
 // connection holds the ticket until its end and then releases it. The zero Addr
 // (a client on a unix socket) is no source and meets no cap per source.
 func (l *Listener) Acquire(src netip.Addr) (Ticket, Refusal) {
-	t := Ticket{listener: l, source: keyOf(src)}
+	t := Ticket{listener: l, source: l.conns.keyOf(src)}
 	r := l.acquire(&t, src.IsValid())
+	if r == Admitted {
+		r = l.arrive(&t, src.IsValid(), true)
+	}
 	if r != Admitted {
 		l.refused[r].Add(1)
 		return Ticket{}, r
 	}
 	return t, Admitted
+}
+
+// Identify is for a connection that was admitted without a source and turned out to
+// be of src: it exchanges t for a ticket of src. The connection was new before, so it
+// counts only for the rate of its source now. When it is refused t holds nothing.
+func (l *Listener) Identify(t *Ticket, src netip.Addr) Refusal {
+	t.Release()
+	*t = Ticket{listener: l, source: l.conns.keyOf(src)}
+	r := l.acquire(t, src.IsValid())
+	if r == Admitted {
+		r = l.arrive(t, src.IsValid(), false)
+	}
+	if r != Admitted {
+		l.refused[r].Add(1)
+		*t = Ticket{}
+	}
+	return r
+}
+
+// arrive holds a new connection against the rates, those of its source first: what
+// one source has too many must not use up what is meant for all.
+func (l *Listener) arrive(t *Ticket, hasSource, isNew bool) Refusal {
+	g, own := &l.conns.all, &l.own
+	perSrcAll, perSrcOwn := g.ratePerSrc.Load(), own.ratePerSrc.Load()
+	if perSrcAll <= 0 && perSrcOwn <= 0 && g.rate.Rate() <= 0 && own.rate.Rate() <= 0 {
+		return Admitted // spares the clock
+	}
+	now := l.conns.clock()
+	refused := Admitted
+	switch {
+	case hasSource && perSrcOwn > 0 && !own.arrivals.take(t.source, now, perSrcOwn),
+		hasSource && perSrcAll > 0 && !g.arrivals.take(t.source, now, perSrcAll):
+		refused = RefusedSourceRate
+	case isNew && !own.rate.Take(now, rateWindow):
+		refused = RefusedListenerRate
+	case isNew && !g.rate.Take(now, rateWindow):
+		refused = RefusedGlobalRate
+	}
+	if refused != Admitted {
+		t.Release()
+	}
+	return refused
 }
 
 func (l *Listener) acquire(t *Ticket, hasSource bool) Refusal {

@@ -346,14 +346,17 @@ func TestRefusalNames(t *testing.T) {
 	f(RefusedGlobal, "global")
 	f(RefusedListener, "listener")
 	f(RefusedSource, "source")
-	f(numRefusals, "unknown")
+	f(RefusedGlobalRate, "global_rate")
+	f(RefusedListenerRate, "listener_rate")
+	f(RefusedSourceRate, "source_rate")
+	f(NumRefusals, "unknown")
 }
 
 func TestNoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	c := New(Limits{Max: 100, MaxPerSource: 10})
+	c := New(Limits{Max: 100, MaxPerSource: 10, Rate: 1e8, RatePerSource: 1e8})
 	l := c.Listener("l", Limits{Max: 50, MaxPerSource: 5})
 	src := netip.MustParseAddr("192.0.2.1")
 	n := testing.AllocsPerRun(1000, func() {

@@ -14,23 +14,34 @@ const sourceShards = 32
 // flood from many addresses must not leave its size behind.
 const shrinkAt = 1024
 
-// key is a source: an IPv4 address, or the first 64 bits of an IPv6 address,
-// since one client commonly holds a whole /64. Without pointers, so that the
+// key is a source: the first bits of an address. Without pointers, so that the
 // garbage collector does not look into the maps.
 type key struct{ hi, lo uint64 }
 
-func keyOf(a netip.Addr) key {
+// mark4 stands before IPv4. As the first half of an IPv6 address it would be
+// multicast, which is no source.
+const mark4 = ^uint64(0)
+
+func keyOf(a netip.Addr, bits4, bits6 uint) key {
 	a = a.Unmap()
 	switch {
 	case a.Is4():
 		b := a.As4()
-		return key{lo: 1<<32 | uint64(binary.BigEndian.Uint32(b[:]))}
+		return key{hi: mark4, lo: uint64(binary.BigEndian.Uint32(b[:])) >> (32 - bits4)}
 	case a.Is6():
 		b := a.As16()
-		return key{hi: binary.BigEndian.Uint64(b[:8])}
+		k := key{hi: binary.BigEndian.Uint64(b[:8]), lo: binary.BigEndian.Uint64(b[8:])}
+		if bits6 <= 64 {
+			// A shift by 64 gives 0. The mark keeps ::/64 apart from no source.
+			return key{hi: k.hi >> (64 - bits6), lo: mark6}
+		}
+		return key{hi: k.hi, lo: k.lo >> (128 - bits6) << (128 - bits6)}
 	}
 	return key{}
 }
+
+// mark6 stands behind the network of an IPv6 address.
+const mark6 = ^uint64(0)
 
 // shardOf mixes the bits (Fibonacci hashing), since neighbours differ in the low ones only.
 func (k key) shardOf() int {

@@ -8,7 +8,8 @@ var (
 	}
 	L4Refused = &Def{
 		Name: "weir_l4_refused_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
-		Help: "Connections closed at once because of a limit, by reason: global, listener or source.",
+		Help: "Connections reset at once because of a limit, by reason: global, listener and source are caps of " +
+			"connections that are open, global_rate, listener_rate and source_rate of new ones per second.",
 	}
 	L4Active = &Def{
 		Name: "weir_l4_active_sessions", Kind: KindGauge, Labels: []string{"listener"},

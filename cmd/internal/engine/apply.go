@@ -57,6 +57,7 @@ func (e *Engine) commit(c *change) {
 	e.backends.Commit(c.backends)
 	e.l7.Apply(c.l7)
 	c.l4.Commit()
+	e.conns.SetNetworks(networks(c.cfg))
 	e.conns.SetLimits(e.limits(c.cfg))
 	e.level.Set(logLevel(c.cfg.Log))
 
@@ -76,7 +77,13 @@ func (e *Engine) limits(cfg *conf.Config) limit.Limits {
 	return limit.Limits{
 		Max:          limit.Budget(e.nofile, fixedDescriptors(cfg, e.loops)+2*maxPipes(e.nofile), cfg.Process.MaxConns),
 		MaxPerSource: cfg.Process.MaxConnsPerSource,
+		Rate:         cfg.Process.MaxConnRate, RatePerSource: cfg.Process.MaxConnRatePerSource,
 	}
+}
+
+// networks say what a source is.
+func networks(cfg *conf.Config) limit.Networks {
+	return limit.Networks{Bits4: cfg.Process.SourcePrefixV4, Bits6: cfg.Process.SourcePrefixV6}
 }
 
 // maxPipes is how many pipes L4 may open for bulk: at most a sixteenth of the
@@ -126,14 +133,16 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 		if len(c.Listen) > 0 {
 			all = append(all, l4.Listener{
 				Name: c.Name, Addrs: c.Listen, L7: c.Name,
-				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource, ProxyProtocol: c.ProxyProtocol,
+				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+				ConnRate: c.MaxConnRate, ConnRatePerSource: c.MaxConnRatePerSource, ProxyProtocol: c.ProxyProtocol,
 			})
 		}
 		if len(c.Redirect) > 0 {
 			name := l7.RedirectName(c.Name)
 			all = append(all, l4.Listener{
 				Name: name, Addrs: c.Redirect, L7: name,
-				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource, ProxyProtocol: c.ProxyProtocol,
+				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+				ConnRate: c.MaxConnRate, ConnRatePerSource: c.MaxConnRatePerSource, ProxyProtocol: c.ProxyProtocol,
 			})
 		}
 	}
