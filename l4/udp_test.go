@@ -359,10 +359,17 @@ func TestUDPFindsForeignSockets(t *testing.T) {
 	} else if !strings.Contains(err.Error(), taken.String()) {
 		t.Errorf("got %v, want the address in it", err)
 	}
-	addr := w.udp(conf.L4{})
-	tcp := w.l4(conf.L4{Name: "tcp", Pool: "p", Listen: []conf.Addr{tcpAddr(addr)}})
-	udp := w.udpListener(conf.L4{})
-	w.serve(udp, tcp)
+	tcp := w.l4(conf.L4{Name: "tcp", Pool: "p", Listen: []conf.Addr{tcpAddr(origin.LocalAddr().String())}})
+	for range 10 {
+		u, err := w.srv.Prepare([]Listener{tcp})
+		if err == nil {
+			u.Commit()
+			return
+		}
+		// Someone has that port of TCP. Another number will do.
+		tcp.Addrs[0].Port = udpOrigin(t, udpEcho).LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	}
+	t.Error("no port that UDP has can be had for TCP")
 }
 
 func TestUDPDrain(t *testing.T) {
@@ -473,6 +480,7 @@ func TestUDPAccessLog(t *testing.T) {
 	send(t, c, "12345")
 	wantDatagram(t, c, "answer 12345")
 	w.closed(reasonDone)
+	w.srv.Close() // the record is written by then
 	if err := access.Close(); err != nil {
 		t.Fatal(err)
 	}
