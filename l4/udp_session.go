@@ -205,6 +205,9 @@ func (s *udpSession) dial() error {
 // lost reports to the member why it was of no use and lets go of it.
 func (s *udpSession) lost(err error) {
 	outcome := backend.Classify(err)
+	if outcome == backend.Refused {
+		outcome = backend.Unreachable
+	}
 	s.shard.connectFailures(s.to.pool, outcome)
 	s.member.Report(outcome)
 	s.member.Done()

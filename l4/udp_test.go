@@ -265,6 +265,47 @@ func TestUDPBackendDies(t *testing.T) {
 	}
 }
 
+// TestUDPServerComesBack: a server that only UDP reaches is used again when its time
+// out is over, though a connection by TCP would still be refused. The datagrams that
+// ask too early are not lost.
+func TestUDPServerComesBack(t *testing.T) {
+	dead := udpOrigin(t, udpEcho)
+	at := dead.LocalAddr().(*net.UDPAddr)
+	dead.Close()
+	p := poolOf("p", at.String(), udpOrigin(t, udpNamed("other")).LocalAddr().String())
+	p.Ejection.Time, p.Ejection.MaxTime = 20*time.Millisecond, 50*time.Millisecond
+	w := newWorld(t, worldOptions{}, p)
+	addr := w.udp(conf.L4{UDPResponses: 1})
+	for range 20 {
+		c := dialUDP(t, addr)
+		send(t, c, "x")
+		wantDatagram(t, c, "other x")
+	}
+	back, err := net.ListenUDP("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	got := make(chan struct{})
+	go func() {
+		defer close(got)
+		back.SetReadDeadline(time.Now().Add(patience))
+		b := make([]byte, 10)
+		if n, from, err := back.ReadFromUDPAddrPort(b); err == nil {
+			back.WriteToUDPAddrPort(b[:n], from)
+		}
+	}()
+	w.until("the server is used again", func() bool {
+		send(t, dialUDP(t, addr), "y")
+		select {
+		case <-got:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
 func TestUDPNoServer(t *testing.T) {
 	dead := udpOrigin(t, udpEcho)
 	dead.Close()

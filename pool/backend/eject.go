@@ -25,7 +25,7 @@ func (m *Member) Report(o Outcome) {
 		if e.probation.Load() {
 			e.probation.Store(false)
 		}
-	case Refused:
+	case Refused, Unreachable:
 		m.failed(o, 1, 1)
 	case ConnectTimeout:
 		m.failed(o, e.timeouts.Add(1), maxTimeouts)

@@ -32,6 +32,10 @@ const (
 	// LocalError: Weir's own fault or limit (ports, descriptors, memory, policy,
 	// a cancelled caller). It never counts against the member.
 	LocalError
+	// Unreachable: a datagram came back because nobody takes it there. It ejects at
+	// once, as Refused does, and only time ends that ejection where no active check
+	// does: to connect by TCP would prove nothing.
+	Unreachable
 )
 
 // String gives the word that logs and metrics use.
@@ -53,6 +57,8 @@ func (o Outcome) String() string {
 		return "server_error"
 	case LocalError:
 		return "local_error"
+	case Unreachable:
+		return "unreachable"
 	}
 	return "unknown"
 }

@@ -136,7 +136,7 @@ func TestRow61_UDPServerIsGone(t *testing.T) {
 	w := startWeir(t, pool("dns", gone.LocalAddr().String(), dnsServer(t).LocalAddr().String())+
 		udp("dns", addr, "dns", "udp_responses = 1"))
 	lookups(t, addr, 40)
-	if n := w.metric(t, `weir_l4_connect_failures_total{pool="dns",reason="refused"}`); n == 0 {
+	if n := w.metric(t, `weir_l4_connect_failures_total{pool="dns",reason="unreachable"}`); n == 0 {
 		t.Error("nobody found out that a server is gone")
 	}
 }
