@@ -236,6 +236,8 @@ func (x *exchange) failed(err error) verdict {
 		return end
 	case e.Stage == upstream.StageDial && e.Timeout:
 		return x.refuse(504, message.Upstream, "connect_timeout", err)
+	case e.Stage == upstream.StageDial && backend.IsTLSFault(e.Err):
+		return x.refuse(502, message.Upstream, "backend_tls", err)
 	case e.Stage == upstream.StageDial:
 		if isOutOfDescriptors(err) {
 			x.s.Shed()

@@ -26,6 +26,8 @@ type Timeouts struct {
 type Conn struct {
 	t          *Transport
 	nc         net.Conn
+	wire       *wire  // under TLS; nil: plain
+	tlsID      string // of the settings it was made with, "": plain
 	raw        syscall.RawConn
 	peekFn     func(fd uintptr) // peek, bound once
 	peeked     bool             // result of peek
@@ -127,7 +129,7 @@ func (c *Conn) Release() {
 func (c *Conn) isReusable() bool {
 	r := &c.read
 	return r.keep && r.final && r.decoder.Done() && r.err == nil && r.r == r.w &&
-		c.limits.isSent() && !c.broken.Load() && !c.aborted.Load()
+		c.limits.isSent() && !c.broken.Load() && !c.aborted.Load() && !c.hasSurplus()
 }
 
 // Abort closes the connection at once: whatever the other calls wait for fails

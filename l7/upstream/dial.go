@@ -40,6 +40,16 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 		}
 	}
 	c := &Conn{t: t, nc: nc, idlePool: p, generation: generation}
+	if tg.tls != nil {
+		c.tlsID = tg.tls.ID()
+		secure, under, err := handshake(nc, tg)
+		if err != nil {
+			n.failures.Add(1)
+			t.tell(tg, err)
+			return fail(message.Upstream, err)
+		}
+		c.nc, c.wire = secure, under
+	}
 	c.raw, err = nc.(syscall.Conn).SyscallConn()
 	if err != nil {
 		c.close()
@@ -56,6 +66,9 @@ func dialOutcome(err error) backend.Outcome {
 	if ue, ok := errors.AsType[*Error](err); ok {
 		if ue.Side == message.Internal {
 			return backend.LocalError
+		}
+		if backend.IsTLSFault(ue.Err) {
+			return backend.LocalError // one of settings, on either side
 		}
 		return backend.Classify(ue.Err)
 	}

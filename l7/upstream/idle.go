@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,17 +28,22 @@ const reapsUntilRetired = 60
 // take returns the connection used last that is still good, nil when there is
 // none. It closes the bad ones on its way: when a backend was restarted, all of
 // them are.
-func (p *idlePool) take(now time.Time) *Conn {
+//
+// Only one that was made with these settings of TLS will do: pools that share an
+// endpoint need not share those, nor do two configurations of one pool.
+func (p *idlePool) take(now time.Time, tlsID string) *Conn {
 	for {
 		p.mu.Lock()
-		n := len(p.idle)
-		if n == 0 {
+		i := len(p.idle) - 1
+		for i >= 0 && p.idle[i].tlsID != tlsID {
+			i--
+		}
+		if i < 0 {
 			p.mu.Unlock()
 			return nil
 		}
-		c := p.idle[n-1]
-		p.idle[n-1] = nil
-		p.idle = p.idle[:n-1]
+		c := p.idle[i]
+		p.idle = slices.Delete(p.idle, i, i+1)
 		p.mu.Unlock()
 		c.counters.idle.Add(-1)
 		if c.idleUntil.Before(now) {

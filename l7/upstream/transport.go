@@ -69,6 +69,8 @@ type Transport struct {
 	dropped []*Conn
 	wake    chan struct{}
 
+	told atomic.Int64 // when a failed handshake was logged, unix nanoseconds
+
 	stop chan struct{}
 	done chan struct{}
 }
@@ -192,6 +194,7 @@ func targetOf(m *backend.Member) target {
 		connectTimeout: pc.ConnectTimeout, maxIdle: pc.KeepAlive.MaxIdle, idleTimeout: pc.KeepAlive.IdleTimeout,
 	}
 	tg.network, tg.address = e.Addr()
+	tg.tls, tg.member = g.TLS(), m
 	return tg
 }
 
@@ -214,7 +217,9 @@ type target struct {
 	connectTimeout   time.Duration
 	maxIdle          int
 	idleTimeout      time.Duration
-	header           []byte // to be sent first; nil: none
+	header           []byte       // to be sent first; nil: none
+	tls              *backend.TLS // nil: plain
+	member           *backend.Member
 }
 
 // reuse takes an idle connection, nil when there is none.
@@ -223,7 +228,11 @@ func (t *Transport) reuse(tg *target) *Conn {
 	if p == nil {
 		return nil
 	}
-	c := p.take(time.Now())
+	tlsID := ""
+	if tg.tls != nil {
+		tlsID = tg.tls.ID()
+	}
+	c := p.take(time.Now(), tlsID)
 	if c == nil {
 		return nil
 	}

@@ -2,7 +2,11 @@ package backend
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
+
+	"weir/conf"
 )
 
 // The PROXY headers of a connection that is nobody's but Weir's: version 1 knows
@@ -24,7 +28,30 @@ func withProxy(ctx context.Context, version string) context.Context {
 	return context.WithValue(ctx, proxyKey{}, version)
 }
 
-// dialCheck connects for a check and sends the PROXY header where one is expected.
+// tlsKey is the key of the TLS that a pool has, in the context of a check.
+type tlsKey struct{}
+
+// withTLS has checks under the context encrypt as the pool does.
+func withTLS(ctx context.Context, config *tls.Config) context.Context {
+	return context.WithValue(ctx, tlsKey{}, config)
+}
+
+// checksByTLS reports whether a check uses the TLS of its pool: where it speaks with
+// the server as the pool does, and brings no settings of its own.
+func checksByTLS(h *conf.Health) bool {
+	switch h.Type {
+	case checkHTTP, checkExpect:
+		return h.Port == 0
+	case checkTLSType:
+		return h.Port == 0 && h.CA == "" && h.Name == ""
+	case checkRedis:
+		return h.Port == 0 && h.TLS == ""
+	}
+	return false
+}
+
+// dialCheck connects for a check, sends the PROXY header where one is expected and
+// encrypts where the pool does.
 func dialCheck(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, address)
@@ -39,11 +66,25 @@ func dialCheck(ctx context.Context, network, address string) (net.Conn, error) {
 		header = proxyLocal
 	}
 	if header == "" {
-		return conn, nil
+		return secureCheck(ctx, conn)
 	}
 	if _, err := conn.Write([]byte(header)); err != nil { // a fresh socket has room: it does not block
 		_ = conn.Close() // the first error tells more
 		return nil, err
 	}
-	return conn, nil
+	return secureCheck(ctx, conn)
+}
+
+// secureCheck encrypts conn where the context says so. An error closes it.
+func secureCheck(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	config, ok := ctx.Value(tlsKey{}).(*tls.Config)
+	if !ok {
+		return conn, nil
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the first error tells more
+		return nil, fmt.Errorf("cannot complete a TLS handshake: %w", checkCause(err))
+	}
+	return secure, nil
 }

@@ -21,6 +21,9 @@ const (
 // tlsCheck passes when the TLS handshake of a new connection completes before ctx
 // ends. The certificate is verified only where the check has a ca or a name.
 func tlsCheck(ctx context.Context, network, address, server string, h *conf.Health) error {
+	if ctx.Value(tlsKey{}) != nil {
+		return converse(ctx, network, address, func(*dialogue) error { return nil }) // it connects by TLS
+	}
 	config, err := checkTLS(server, h)
 	if err != nil {
 		return err

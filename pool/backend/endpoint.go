@@ -52,6 +52,7 @@ type endpointKey struct {
 	name             string // the DNS name it was resolved from, with its port; "" for literals
 	health           string // the check settings in canonical form
 	proxy            string // v1 or v2 where checks send a PROXY header
+	tls              string // the pool's settings of TLS where checks use them
 }
 
 func healthKey(h *conf.Health) string {
@@ -73,7 +74,8 @@ type Endpoint struct {
 	server   string // as configured, for people
 	sockaddr unix.Sockaddr
 	health   conf.Health
-	hurry    chan struct{} // tells the check that the endpoint was ejected; holds one
+	tls      atomic.Pointer[TLS] // for checks; nil: plain
+	hurry    chan struct{}       // tells the check that the endpoint was ejected; holds one
 
 	down      atomic.Bool
 	ejected   atomic.Bool

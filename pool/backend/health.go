@@ -53,6 +53,9 @@ func (netProber) check(ctx context.Context, e *Endpoint) (finding, error) {
 	network, address := checkAddr(e)
 	ctx = withProxy(ctx, e.key.proxy)
 	h := &e.health
+	if t := e.tls.Load(); t != nil {
+		ctx = withTLS(ctx, t.configFor(e))
+	}
 	switch h.Type {
 	case checkTLSType:
 		return finding{}, tlsCheck(ctx, network, address, e.server, h)

@@ -76,7 +76,7 @@ func (r *Registry) places(a conf.Addr) []place {
 // address that the group had with other check settings takes over what the
 // administrator set.
 func (g *Group) member(p place, s *conf.Server, before *Member) (m *Member, isNew bool) {
-	e := g.r.endpoint(p, g.pool)
+	e := g.r.endpoint(p, g.pool, g.TLS())
 	if before != nil && before.endpoint == e {
 		before.configure(newEntry(s))
 		return before, false

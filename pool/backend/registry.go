@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -134,17 +135,26 @@ func (r *Registry) nextID() uint64 {
 }
 
 // endpoint returns the endpoint for p under the check settings of pool, and makes
-// it where there is none. r.mu is held.
-func (r *Registry) endpoint(p place, pool *conf.Pool) *Endpoint {
+// it where there is none. secure is the TLS of the pool. r.mu is held.
+func (r *Registry) endpoint(p place, pool *conf.Pool, secure *TLS) *Endpoint {
 	h := &pool.Health
 	key := endpointKey{network: p.network, address: p.address, name: p.name, health: healthKey(h)}
 	if h.Type != "" && h.Port == 0 && pool.ProxyProtocol != "off" { // a port for checks is another listener
 		key.proxy = pool.ProxyProtocol
 	}
+	if checksByTLS(h) && pool.TLS != nil {
+		key.tls = fmt.Sprintf("%#v", *pool.TLS)
+	}
 	e := r.endpoints[key]
+	if e != nil && key.tls != "" {
+		e.tls.Store(secure) // the files may have changed
+	}
 	if e == nil {
 		e = &Endpoint{
 			id: r.nextID(), key: key, server: p.server, sockaddr: p.sockaddr, health: *h, hurry: make(chan struct{}, 1),
+		}
+		if key.tls != "" {
+			e.tls.Store(secure)
 		}
 		r.endpoints[key] = e
 		r.startChecks(e)

@@ -92,9 +92,11 @@ func (t *TLS) ID() string { return t.id }
 
 // Config gives the settings for a handshake with m. The caller owns it, and shares
 // with other callers the sessions that can be resumed.
-func (t *TLS) Config(m *Member) *tls.Config {
+func (t *TLS) Config(m *Member) *tls.Config { return t.configFor(m.endpoint) }
+
+func (t *TLS) configFor(e *Endpoint) *tls.Config {
 	c := t.base.Clone()
-	c.ServerName = t.serverName(m.endpoint)
+	c.ServerName = t.serverName(e)
 	return c
 }
 

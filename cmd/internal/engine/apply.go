@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"weir/cmd/internal/admin"
@@ -174,6 +175,19 @@ func watchedFiles(cfg *conf.Config) []string {
 	if cfg.File != "" {
 		files = append(files, cfg.File)
 	}
+	for i := range cfg.Pools {
+		if t := cfg.Pools[i].TLS; t != nil {
+			files = append(files, given(t.CA, t.Cert, t.Key)...)
+		}
+	}
+	for i := range cfg.L4 {
+		if t := cfg.L4[i].TLS; t != nil {
+			for _, c := range t.Certs {
+				files = append(files, c.Cert, c.Key)
+			}
+			files = append(files, given(t.ClientCA)...)
+		}
+	}
 	for _, l := range cfg.L7 {
 		if l.TLS == nil {
 			continue
@@ -183,4 +197,9 @@ func watchedFiles(cfg *conf.Config) []string {
 		}
 	}
 	return files
+}
+
+// given leaves out the names of files that are not configured.
+func given(files ...string) []string {
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
 }
