@@ -50,6 +50,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (r *response) reset() {
 	r.state, r.status, r.close = inHead, 0, false
 	r.length, r.left, r.sum = 0, 0, 0
+	r.line, r.digits = 0, 0
 	r.head = r.head[:0]
 }
 
