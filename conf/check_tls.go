@@ -20,9 +20,6 @@ func (ck *checker) l4TLS(l *L4) {
 		ck.needsTLS(&l.Mode)
 		return
 	}
-	if l.Protocol == "mysql" && l.Mode == modeTerminate {
-		ck.add(ck.at(&l.Protocol), "", "protocol: the TLS of MySQL can only pass through: expected mode = %q", modePassthrough)
-	}
 	if ck.has(&l.ServerFirstWait) && l.ServerFirstWait > 0 {
 		ck.add(ck.at(&l.ServerFirstWait), "", "server_first_wait: with [l4.tls] the client speaks first")
 	}

@@ -97,7 +97,7 @@ func (c *canceller) start(timeout time.Duration) {
 		return
 	}
 	if err := l.Watch(fd, c); err != nil {
-		loop.CloseSocket(fd)
+		l.CloseSocket(fd)
 		c.end()
 		return
 	}
@@ -124,8 +124,8 @@ func (c *canceller) Ready(int, loop.Events) {
 
 // send writes the request. A fresh socket has room for it.
 func (c *canceller) send() {
-	n, err := unix.Write(c.fd, c.text)
-	if err != nil || n != len(c.text) {
+	n, errno := c.shard.loop.Write(c.fd, c.text)
+	if errno != 0 || n != len(c.text) {
 		c.end()
 		return
 	}
@@ -137,12 +137,12 @@ func (c *canceller) send() {
 // await waits for the server to close, which it does when the signal is out.
 func (c *canceller) await() {
 	for {
-		n, err := unix.Read(c.fd, c.shard.loop.Scratch())
+		n, errno := c.shard.loop.Read(c.fd, c.shard.loop.Scratch())
 		switch {
-		case err == unix.EAGAIN:
+		case errno == unix.EAGAIN:
 			return
-		case err == unix.EINTR:
-		case err != nil || n == 0:
+		case errno == unix.EINTR:
+		case errno != 0 || n == 0:
 			c.end()
 			return
 		}

@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"weir/l4/loop"
 	"weir/l4/sniff"
 	"weir/pool"
 )
@@ -20,9 +19,9 @@ const (
 	mysqlInsecure = 3159 // ER_SECURE_TRANSPORT_REQUIRED
 	mysqlNotAuth  = 1251 // ER_NOT_SUPPORTED_AUTH_MODE
 
-	mysqlNeedsTLS = "Connections using insecure transport are prohibited here: TLS with a server name is " +
-		"needed to choose a database"
-	mysqlTooOld = "Client does not support authentication plugins by name, which is needed here; " +
+	mysqlOnlyTLS  = "Connections using insecure transport are prohibited here: TLS is needed"
+	mysqlNeedsTLS = mysqlOnlyTLS + " with a server name, to choose a database"
+	mysqlTooOld   = "Client does not support authentication plugins by name, which is needed here; " +
 		"use one of MySQL 5.5 or later"
 )
 
@@ -40,7 +39,7 @@ func (s *session) greetMySQL() {
 	_, _ = rand.Read(random) // never fails
 	nonce := [sniff.MySQLNonceLen]byte(random)
 	b := sniff.AppendMySQLGreeting(scratch[:0], s.routing.conf.ServerVersion, nonce, true)
-	if n, err := unix.Write(s.client.fd, b); err != nil || n != len(b) {
+	if n, errno := s.shard.loop.Write(s.client.fd, b); errno != 0 || n != len(b) {
 		s.close(reasonClientReset)
 	}
 }
@@ -63,6 +62,8 @@ func (s *session) judgeMySQL() {
 		}
 	case up.end-up.off > n: // nobody goes on before the server's answer
 		s.close(reasonMalformed)
+	case s.routing.front != nil:
+		s.refuseMySQL(mysqlInsecure, mysqlOnlyTLS, reasonNotTLS)
 	case s.routing.fallback == nil:
 		s.timeSniff()
 		s.refuseMySQL(mysqlInsecure, mysqlNeedsTLS, reasonNoRoute)
@@ -89,7 +90,7 @@ func (s *session) askMySQL(login *sniff.MySQLLogin) {
 // refuseMySQL ends a session in clear with a reason that the client can show.
 func (s *session) refuseMySQL(code uint16, text string, why reason) {
 	b := sniff.AppendMySQLError(s.shard.loop.Scratch()[:0], 2, code, "HY000", text)
-	_, _ = unix.Write(s.client.fd, b) // the client may be gone; either way it is closed
+	_, _ = s.shard.loop.Write(s.client.fd, b) // the client may be gone; either way it is closed
 	s.close(why)
 }
 
@@ -98,7 +99,7 @@ func (s *session) refuseMySQL(code uint16, text string, why reason) {
 func (s *session) alert(description byte) {
 	if s.prologue.hello {
 		b := append(s.shard.loop.Scratch()[:0], 0x15, 3, 3, 0, 2, 2, description)
-		_, _ = unix.Write(s.client.fd, b) // the client may be gone; either way it is closed
+		_, _ = s.shard.loop.Write(s.client.fd, b) // the client may be gone; either way it is closed
 	}
 }
 
@@ -107,7 +108,7 @@ func (s *session) alert(description byte) {
 func (s *session) negotiateMySQL() {
 	for s.state == stateNegotiating && s.server.readable {
 		b := s.shard.loop.Scratch()[:sniff.MySQLGreetingMax]
-		n, errno := loop.Peek(s.server.fd, b)
+		n, errno := s.shard.loop.Peek(s.server.fd, b)
 		switch {
 		case errno == unix.EAGAIN:
 			s.server.readable, s.server.toEnd = false, false
@@ -142,7 +143,7 @@ func (s *session) judgeGreeting(b []byte) {
 		s.close(reasonBackendMalformed)
 		return
 	}
-	if m, err := unix.Read(s.server.fd, b[:n]); err != nil || m != n {
+	if m, errno := s.shard.loop.Read(s.server.fd, b[:n]); errno != 0 || m != n {
 		s.close(reasonBackendReset)
 		return
 	}
@@ -154,7 +155,7 @@ func (s *session) judgeGreeting(b []byte) {
 func (s *session) passRefusal(b []byte) {
 	if s.prologue.clear {
 		b[3] = 2 // the client has sent packet 1
-		_, _ = unix.Write(s.client.fd, b)
+		_, _ = s.shard.loop.Write(s.client.fd, b)
 	}
 	s.alert(alertInternalError)
 	s.close(reasonBackendRefused)

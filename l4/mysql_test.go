@@ -31,7 +31,7 @@ func mysqlStart(flags uint32) string {
 
 func mysqlAskTLS() string { return mysqlPacket(1, mysqlStart(mysqlFlags|mysqlTLS)) }
 
-func mysqlLogin(flags uint32, proof, plugin string) string {
+func mysqlLoginText(flags uint32, proof, plugin string) string {
 	p := mysqlStart(flags) + "anna\x00" + string([]byte{byte(len(proof))}) + proof
 	if flags&(1<<19) != 0 {
 		p += plugin + "\x00"
@@ -92,7 +92,7 @@ func mysqlWorld(t *testing.T, fallback string) (*world, string) {
 }
 
 // greeted connects and reads the greeting.
-func greeted(t *testing.T, addr string) *net.TCPConn {
+func greeted(t testing.TB, addr string) *net.TCPConn {
 	t.Helper()
 	c := dial(t, addr)
 	got := readPacket(c)
@@ -137,11 +137,11 @@ func TestMySQLFreshNonce(t *testing.T) {
 func TestMySQLInClear(t *testing.T) {
 	_, addr := mysqlWorld(t, "rest")
 	c := greeted(t, addr)
-	login := mysqlLogin(mysqlFlags, "12345678901234567890", "caching_sha2_password")
+	login := mysqlLoginText(mysqlFlags, "12345678901234567890", "caching_sha2_password")
 	for i := range login {
 		send(t, c, login[i:i+1])
 	}
-	want(t, c, "rest\n"+mysqlLogin(mysqlFlags, "", "weir_asks"))
+	want(t, c, "rest\n"+mysqlLoginText(mysqlFlags, "", "weir_asks"))
 	send(t, c, "more")
 	want(t, c, "more")
 }
@@ -157,7 +157,7 @@ func wantError(t *testing.T, c net.Conn, code uint16, text string) {
 }
 
 func TestMySQLErrors(t *testing.T) {
-	login := mysqlLogin(mysqlFlags, "", "x")
+	login := mysqlLoginText(mysqlFlags, "", "x")
 	w, addr := mysqlWorld(t, "")
 	c := greeted(t, addr)
 	send(t, c, login)
@@ -166,7 +166,7 @@ func TestMySQLErrors(t *testing.T) {
 
 	w, addr = mysqlWorld(t, "rest")
 	c = greeted(t, addr)
-	send(t, c, mysqlLogin(mysqlFlags&^(1<<19), "", ""))
+	send(t, c, mysqlLoginText(mysqlFlags&^(1<<19), "", ""))
 	wantError(t, c, 1251, "plugins")
 	w.closed(reasonTooOld)
 
@@ -195,8 +195,8 @@ func TestMySQLRefusals(t *testing.T) {
 	f(reasonBackendRefusedTLS, "rest", byName("plain.test"), internal)
 	f(reasonBackendRefused, "rest", byName("busy.test"), internal)
 	f(reasonBackendMalformed, "rest", byName("other.test"), internal)
-	f(reasonNotTLS, "rest", mysqlAskTLS()+mysqlLogin(mysqlFlags, "", "x"), "")
-	f(reasonMalformed, "rest", mysqlLogin(mysqlFlags, "", "x")+"\x01", "")
+	f(reasonNotTLS, "rest", mysqlAskTLS()+mysqlLoginText(mysqlFlags, "", "x"), "")
+	f(reasonMalformed, "rest", mysqlLoginText(mysqlFlags, "", "x")+"\x01", "")
 	f(reasonMalformed, "rest", mysqlPacket(2, mysqlStart(mysqlFlags|mysqlTLS)), "")
 	f(reasonTooLarge, "rest", "GET / HTTP/1.1\r\n\r\n", "")
 }

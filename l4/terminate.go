@@ -82,6 +82,7 @@ func (r *routing) loadTLS(l *conf.L4, warn func(string, ...any)) (err error) {
 func (s *session) terminate(to *destination) {
 	s.to = to
 	s.state = stateTerminating
+	s.up.off += int(s.prologue.asked) // what is left is TLS
 	s.shard.loop.Disarm(&s.timer)
 	s.secure(s.routing.front)
 }
@@ -124,10 +125,13 @@ func (s *session) lastMoved() time.Duration {
 	return s.moved
 }
 
-// tellTLS logs a fault of TLS with a server, at most once a second.
-func (s *session) tellTLS(err error) {
+// tellTLS logs a fault of TLS with a server.
+func (s *session) tellTLS(err error) { s.tellBackend("cannot use a server by TLS", err) }
+
+// tellBackend logs a fault of a server that clients meet, at most once a second.
+func (s *session) tellBackend(what string, err error) {
 	if s.shard.server.mayTell(time.Now()) {
-		s.shard.log.Warn("cannot use a server by TLS", "listener", s.routing.listener.name, "pool", s.to.pool,
+		s.shard.log.Warn(what, "listener", s.routing.listener.name, "pool", s.to.pool,
 			"backend", s.backend, "error", err)
 	}
 }

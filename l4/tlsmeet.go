@@ -75,8 +75,14 @@ func (t *secured) meetClient() (stream, reason) {
 		return nil, reasonTLSHandshake
 	}
 	facts := newTLSFacts(conn.ConnectionState(), time.Since(start))
+	client := tlsStream{conn, t.client}
+	if t.login != nil {
+		if why, ok := t.meetLogin(client); !ok {
+			return nil, why
+		}
+	}
 	t.post(func(s *session) { s.clientMet(facts) })
-	return tlsStream{conn, t.client}, 0
+	return client, 0
 }
 
 // lingerTime and lingerMost bound how long a refused client is listened to, so that
@@ -127,6 +133,11 @@ func (t *secured) meetServer() (stream, reason) {
 			}
 			t.take(nil)
 			shut(o.conn, true)
+			if refusal, ok := errors.AsType[*mysqlRefusal](err); ok {
+				refusal.packet[3] = mysqlAnswerSeq
+				t.refuse(t.open[0], refusal.packet)
+				return nil, reasonBackendRefused
+			}
 			t.post(func(s *session) { s.serverRefused(err) })
 		}
 	}
@@ -134,6 +145,9 @@ func (t *secured) meetServer() (stream, reason) {
 
 // greet speaks to a fresh server until bytes can be relayed.
 func (t *secured) greet(o *offer) (stream, error) {
+	if t.login != nil {
+		return t.greetMySQL(o)
+	}
 	if o.config == nil {
 		return o.conn, nil
 	}
@@ -198,6 +212,11 @@ func (s *session) offerServer() {
 // serverRefused goes on to the next member. A fault of TLS is one of settings, on
 // either side, and says nothing about the server's health.
 func (s *session) serverRefused(err error) {
+	s.state = stateConnecting // so that events and the timer of the next connect are its own
+	if _, ok := errors.AsType[*greetingError](err); ok {
+		s.mysqlRefused(err)
+		return
+	}
 	outcome := backend.HandshakeOutcome(err)
 	s.shard.server.metrics.Counter(metric.L4ConnectFailures, s.to.pool, "tls").Inc()
 	s.tellTLS(err)

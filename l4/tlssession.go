@@ -30,7 +30,8 @@ type secured struct {
 	client  *loop.Conn
 	front   *tls.Config // ends the client's TLS; nil: its bytes are taken as they are
 	limit   time.Duration
-	guarded bool // the first bytes must not be a PROXY header
+	guarded bool        // the first bytes must not be a PROXY header
+	login   *mysqlLogin // MySQL behind TLS that Weir ends; nil: bytes are relayed from the first on
 
 	servers chan offer    // what the loop connected to; holds one
 	ended   chan struct{} // closed by stop
@@ -87,6 +88,9 @@ func (s *session) secure(front *tls.Config) bool {
 	}
 	if front != nil {
 		t.limit = s.routing.conf.TLS.HandshakeTimeout
+		if s.routing.conf.Protocol == "mysql" {
+			t.login = &mysqlLogin{most: int(s.routing.conf.SniffMax)}
+		}
 	}
 	s.tls = t
 	s.shard.server.secured.Go(t.run)

@@ -1,6 +1,7 @@
 package sniff
 
 import (
+	"bytes"
 	"crypto/tls"
 	"strings"
 	"testing"
@@ -121,6 +122,14 @@ func FuzzMySQL(f *testing.F) {
 			if v != Done || string(copied.user) != string(l.user) || string(copied.db) != string(l.db) ||
 				string(copied.rest) != string(l.rest) {
 				t.Fatalf("%v: %+v was copied as %+v", v, l, copied)
+			}
+		}
+		whole, halves := bytes.Clone(b), bytes.Clone(b)
+		var one, two MySQLNumbers
+		ended := one.Shift(whole, seq)
+		if at := len(piece); !two.Shift(halves[:at], seq) {
+			if two.Shift(halves[at:], seq) != ended || string(halves) != string(whole) {
+				t.Fatalf("%q became %q, and in two parts %q", b, whole, halves)
 			}
 		}
 		var g, partG MySQLGreeting

@@ -179,6 +179,14 @@ func (l *MySQLLogin) AppendAsking(b []byte, seq byte, tls bool) []byte {
 	return endMySQL(b, start)
 }
 
+// AppendSSLRequest appends the request for TLS that precedes the login, as packet 1.
+func (l *MySQLLogin) AppendSSLRequest(b []byte) []byte {
+	start := len(b)
+	b = append(b, 0, 0, 0, 1)
+	b = binary.LittleEndian.AppendUint32(b, l.flags|mysqlSSL)
+	return endMySQL(append(b, l.fixed...), start)
+}
+
 // endMySQL writes the length of the packet that starts at start into its header.
 func endMySQL(b []byte, start int) []byte {
 	n := len(b) - start - mysqlHeaderLen
@@ -193,8 +201,8 @@ type MySQLGreeting struct {
 	PluginAuth bool // it names authentication plugins
 }
 
-// MySQLServer reads a server's first packet, of at most MySQLGreetingMax bytes. On
-// Done n is its length, header included. Servers older than MySQL 4.1 are Malformed.
+// MySQLServer reads a server's first packet, of at most MySQLGreetingMax bytes. n is
+// its length, header included, or 0 where that is not known. Servers older than MySQL 4.1 are Malformed.
 func MySQLServer(b []byte, g *MySQLGreeting) (n int, v Verdict) {
 	n, v = mysqlPacket(b, 0, MySQLGreetingMax)
 	if v == Malformed || v == TooLarge {
@@ -207,7 +215,7 @@ func MySQLServer(b []byte, g *MySQLGreeting) (n int, v Verdict) {
 		return 0, Malformed
 	}
 	if v == NeedMore {
-		return 0, NeedMore
+		return n, NeedMore
 	}
 	p := b[mysqlHeaderLen:n]
 	*g = MySQLGreeting{Refused: p[0] == mysqlErr}
@@ -225,4 +233,43 @@ func MySQLServer(b []byte, g *MySQLGreeting) (n int, v Verdict) {
 	}
 	g.TLS, g.PluginAuth = flags&mysqlSSL != 0, flags&mysqlPluginAuth != 0
 	return n, Done
+}
+
+// MySQLNumbers follows one direction of a login through packets that arrive in any
+// pieces, and shifts their numbers: where Weir ends the TLS, one side has seen a
+// request for it and counts one packet more than the other. The zero value is ready.
+type MySQLNumbers struct {
+	have int // bytes of the present header that have passed
+	left int // bytes of the payload that are to come
+	next bool
+}
+
+// Shift adds by to the number of each packet in b, in place. It reports whether a
+// packet of the server's that ends the login, OK or ERR, has begun in b; the numbers
+// behind it are left alone, as they belong to what comes after.
+func (m *MySQLNumbers) Shift(b []byte, by byte) (ended bool) {
+	for len(b) > 0 {
+		switch {
+		case m.have < mysqlHeaderLen:
+			if m.have == mysqlHeaderLen-1 {
+				b[0] += by
+				m.next = true
+			} else {
+				m.left |= int(b[0]) << (8 * m.have)
+			}
+			m.have++
+			b = b[1:]
+		case m.left == 0:
+			m.have, m.next = 0, false
+		default:
+			if m.next && (b[0] == 0 || b[0] == mysqlErr) {
+				return true
+			}
+			n := min(m.left, len(b))
+			m.left -= n
+			m.next = false
+			b = b[n:]
+		}
+	}
+	return false
 }

@@ -104,6 +104,10 @@ func TestMySQLAppendAsking(t *testing.T) {
 			if got := l.AppendAsking([]byte("x"), seq, tls); string(got) != "x"+string(want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
+			ask := string(l.AppendSSLRequest([]byte("x")))
+			if ask[5:] != "x"[1:]+string(mysqlLoginFor(1, flags|mysqlSSL, "", "", "", "", "")[4:36]) || ask[:5] != "x\x20\x00\x00\x01" {
+				t.Errorf("request for TLS %q", ask)
+			}
 		}
 	}
 	f(testLogin, "anna", "12345678901234567890", "", "")
@@ -149,6 +153,7 @@ func TestMySQLServer(t *testing.T) {
 
 	none := MySQLGreeting{}
 	f("", 0, NeedMore, none)
+	f("\x05\x00\x00\x00\x0a", 9, NeedMore, none)
 	f("\x00\x00\x00\x00", 0, Malformed, none)
 	f("\x05\x00\x00\x01", 0, Malformed, none)          // not the first packet
 	f("\x05\x00\x00\x00\x09", 0, Malformed, none)      // protocol 9
@@ -193,4 +198,27 @@ func TestMySQLAllocs(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// Numbers are shifted up to the packet that ends the login, however the bytes come.
+func TestMySQLNumbers(t *testing.T) {
+	const more, proof, empty = "\x03\x00\x00\x02\xfeab", "\x02\x00\x00\x03\x01\x03", "\x00\x00\x00\xff"
+	const ok, later = "\x03\x00\x00\x04\x00\x00\x00", "\x01\x00\x00\x01\x05"
+	f := func(in, want string, ended bool) {
+		t.Helper()
+		for step := 1; step <= len(in); step++ {
+			var m MySQLNumbers
+			got, done := []byte(in), false
+			for at := 0; at < len(in) && !done; at += step {
+				done = m.Shift(got[at:min(at+step, len(in))], 1)
+			}
+			if string(got) != want || done != ended {
+				t.Fatalf("in steps of %d: got %q, %v, want %q, %v", step, got, done, want, ended)
+			}
+		}
+	}
+	f(more, "\x03\x00\x00\x03\xfeab", false)
+	f(empty+more, "\x00\x00\x00\x00\x03\x00\x00\x03\xfeab", false)
+	f(more+proof+ok+later, "\x03\x00\x00\x03\xfeab\x02\x00\x00\x04\x01\x03\x03\x00\x00\x05\x00\x00\x00"+later, true)
+	f("\x02\x00\x00\x02\xff\x15"+later, "\x02\x00\x00\x03\xff\x15"+later, true)
 }

@@ -220,7 +220,7 @@ func (s *sha2Server) serve(_ *scripted, p *peer) {
 		send("\x01\x03")
 	default: // also where the proof is wrong, as MySQL does
 		send("\x01\x04")
-		if !private || next() != "river\x00" {
+		if password := next(); !private || password != "river\x00" {
 			send("\xff\x15\x04#28000Access denied for user '" + user + "'")
 			return
 		}
@@ -268,6 +268,97 @@ func TestMySQLCachingSHA2(t *testing.T) {
 			"-priver", mode, "ping")
 		if err != nil || !strings.Contains(out, "alive") {
 			t.Errorf("mariadb-admin %s: %s, %v", mode, out, err)
+		}
+	}
+}
+
+// securePool is a pool whose servers are reached by TLS.
+func securePool(name string, ca *authority, certName, server string) string {
+	return pool(name, server) + fmt.Sprintf("[pool.%s.tls]\nca = %q\nname = %q\n", name, ca.file, certName)
+}
+
+// TestMySQLTerminated: Weir ends the clients' TLS, so that every account works by the
+// server's own nonce; behind it, a server in plain and one in TLS.
+func TestMySQLTerminated(t *testing.T) {
+	ca := newAuthority(t, t.TempDir())
+	n := newMariaDB(t, ca, "db.internal")
+	n.sql(t, mysqlAccounts)
+	cert, key := ca.issue(t, "weir", "a.example.com", "b.example.com", "localhost")
+	addr := freeAddr(t)
+	w := startWeir(t, pool("a", n.addr)+securePool("b", ca, "db.internal", n.addr)+mysqlByName(addr, "b",
+		fmt.Sprintf("tls = { certs = [{ cert = %q, key = %q }] }", cert, key)))
+	const query = "SELECT CONCAT(SUBSTRING_INDEX(CURRENT_USER(), '@', 1), ' ', " +
+		"(SELECT VARIABLE_VALUE <> '' FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_version'))"
+	f := func(name, user, password, want string) {
+		t.Helper()
+		secure := &tls.Config{ServerName: name, RootCAs: ca.pool}
+		if name == "" {
+			secure = nil
+		}
+		got, err := goMySQL(addr, user, password, secure, query)
+		if got != want && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("go-sql-driver as %s to %s: %q, %v, want %q", user, name, got, err, want)
+		}
+	}
+	for _, user := range []string{"native", "ed"} {
+		f("a.example.com", user, "river", user+" 0")
+		f("b.example.com", user, "river", user+" 1")
+		f("a.example.com", user, "lake", "Access denied")
+		f("b.example.com", user, "lake", "Access denied")
+	}
+	f("a.example.com", "open", "", "open 0")
+	f("a.example.com", "secure", "river", "Access denied") // the server sees no TLS
+	f("b.example.com", "secure", "river", "secure 1")
+	f("", "native", "river", "insecure transport")
+	_, port, _ := net.SplitHostPort(addr)
+	for _, user := range []string{"native", "ed", "either", "secure"} {
+		got, err := mariadb(t, port, user, query, "-hlocalhost", "--ssl-verify-server-cert", "--ssl-ca="+ca.file)
+		if err != nil || got != user+" 1" {
+			t.Errorf("mariadb as %s: %q, %v", user, got, err)
+		}
+	}
+	out, err := mariadb(t, port, "native", "SELECT REPEAT('x', 5000000)", "--ssl", "-Drivers")
+	if len(out) != 5000000 {
+		t.Errorf("a long answer has %d bytes, %v", len(out), err)
+	}
+	waitFor(t, patience, "sessions end", func() bool {
+		return w.metric(t, `weir_l4_active_sessions{listener="mysql-`+port+`"`) == 0
+	})
+}
+
+// TestMySQLCachingSHA2Terminated: the same for the login of MySQL 8. Its full form
+// needs TLS to the server too.
+func TestMySQLCachingSHA2Terminated(t *testing.T) {
+	ca := newAuthority(t, t.TempDir())
+	cert, key := ca.issue(t, "server", "a.example.com", "b.example.com", "db.internal", "localhost")
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}}
+	for _, server := range []*sha2Server{{config: config}, {config: config, full: true}} {
+		backend, addr := startScript(t, server.serve).addr, freeAddr(t)
+		startWeir(t, pool("a", backend)+securePool("b", ca, "db.internal", backend)+mysqlByName(addr, "b",
+			fmt.Sprintf("tls = { certs = [{ cert = %q, key = %q }] }", cert, key)))
+		f := func(name, password, want string) {
+			t.Helper()
+			_, err := goMySQL(addr, "anna", password, &tls.Config{ServerName: name, RootCAs: ca.pool}, "")
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s, full %v: got %v, want %q", name, server.full, err, want)
+			}
+		}
+		f("b.example.com", "river", "")
+		f("b.example.com", "lake", "Access denied")
+		if server.full {
+			f("a.example.com", "river", "Access denied")
+		} else {
+			f("a.example.com", "river", "")
+		}
+		_, port, _ := net.SplitHostPort(addr)
+		out, err := tryCommand(t, nil, "mariadb-admin", "--no-defaults", "--protocol=tcp", "-hlocalhost", "-P"+port, "-uanna",
+			"-priver", "--ssl", "ping")
+		if err != nil || !strings.Contains(out, "alive") {
+			t.Errorf("mariadb-admin, full %v: %s, %v", server.full, out, err)
 		}
 	}
 }
