@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -61,79 +60,10 @@ type Page struct {
 	Next     uint64 // for the After of the next page, 0: this was the last one
 }
 
-// Joined is a live session that no loop owns, for one example because a goroutine
-// serves it. Its methods are called from any goroutine, must not block, and End may
-// be called after the session has ended.
-type Joined interface {
-	// Describe fills in all but ID.
-	Describe(x *Session)
-	// End resets both connections of the session.
-	End(why string)
-}
-
-// joined are the sessions of goroutines. The zero value is ready.
-type joined struct {
-	mu   sync.Mutex
-	last uint64
-	all  map[uint64]Joined
-}
-
-// Join makes x one of the sessions that List shows and End ends. Whoever joins must
-// Leave with the ID that it gets.
-func (s *Server) Join(x Joined) (id uint64) {
-	j := &s.joined
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.all == nil {
-		j.all = make(map[uint64]Joined)
-	}
-	j.last++
-	id = s.sessionID(j.last, len(s.shards))
-	j.all[id] = x
-	return id
-}
-
-// Leave is the end of a session that joined. A second call does nothing.
-func (s *Server) Leave(id uint64) {
-	s.joined.mu.Lock()
-	defer s.joined.mu.Unlock()
-	delete(s.joined.all, id)
-}
-
 // sessionID makes an ID of the number that a loop gave and the index of the loop,
 // so that loops need not agree on numbers.
 func (s *Server) sessionID(number uint64, index int) uint64 {
-	return number*uint64(len(s.shards)+1) + uint64(index)
-}
-
-// joinedSessions describes the sessions of goroutines that f chooses.
-func (s *Server) joinedSessions(f *Filter) []Session {
-	s.joined.mu.Lock()
-	defer s.joined.mu.Unlock()
-	var found []Session
-	for id, owner := range s.joined.all {
-		x := Session{ID: id}
-		owner.Describe(&x)
-		if x.ID, x.Age = id, time.Since(x.Start); f.Match(&x) {
-			found = append(found, x)
-		}
-	}
-	return found
-}
-
-// endJoined ends the sessions of goroutines that f chooses and returns how many.
-func (s *Server) endJoined(f *Filter, why reason) int {
-	n := 0
-	for _, x := range s.joinedSessions(f) {
-		s.joined.mu.Lock()
-		owner := s.joined.all[x.ID]
-		s.joined.mu.Unlock()
-		if owner != nil {
-			owner.End(why.String()) // without the lock: it may leave at once
-			n++
-		}
-	}
-	return n
+	return number*uint64(len(s.shards)) + uint64(index)
 }
 
 // List returns up to limit (at most MaxListed) of the sessions that f chooses, those
@@ -163,8 +93,7 @@ func (s *Server) List(ctx context.Context, f Filter, after uint64, limit int) (P
 	if err != nil {
 		return Page{}, err
 	}
-	all := s.joinedSessions(&f)
-	all = slices.DeleteFunc(all, func(x Session) bool { return x.ID >= after })
+	var all []Session
 	for _, own := range perLoop {
 		all = append(all, own...)
 	}
@@ -197,7 +126,7 @@ func (s *Server) End(ctx context.Context, f Filter) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := s.endJoined(&f, reasonAdmin)
+	n := 0
 	for _, m := range ended {
 		n += m
 	}

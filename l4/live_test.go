@@ -5,12 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"weir/conf"
-	"weir/pool/backend"
 )
 
 // list is List for a test, all pages of it.
@@ -194,41 +192,4 @@ func TestListEndsEarly(t *testing.T) {
 	if n, err := w.srv.End(t.Context(), Filter{}); err == nil && n != 0 {
 		t.Errorf("%d sessions ended after the end", n)
 	}
-}
-
-// joiner is a session of a goroutine.
-type joiner struct {
-	pool, backend string
-	ended         atomic.Pointer[string]
-}
-
-func (j *joiner) Describe(x *Session) {
-	x.Listener, x.Pool, x.Backend, x.State, x.Start = "tls", j.pool, j.backend, "relaying", time.Now()
-}
-
-func (j *joiner) End(why string) { j.ended.Store(&why) }
-
-// Sessions that goroutines serve are listed and ended with the others.
-func TestJoinedSessions(t *testing.T) {
-	w := newWorld(t, worldOptions{}, poolOf("p", origin(t, echo)))
-	c := opened(t, w.simple(conf.L4{}))
-	one, two := &joiner{pool: "p", backend: "b:1"}, &joiner{pool: "q", backend: "b:2"}
-	id, other := w.srv.Join(one), w.srv.Join(two)
-	if got := w.list(Filter{}, 1); len(got) != 3 || id == other {
-		t.Errorf("listed %+v, want three sessions", got)
-	}
-	if got := w.list(Filter{ID: other}, 1); len(got) != 1 || got[0].Pool != "q" {
-		t.Errorf("listed %+v, want the second that joined", got)
-	}
-	w.srv.CloseLost(backend.Lost{Pool: "q", Backend: "b:2", Why: backend.LossRole})
-	if why := two.ended.Load(); why == nil || *why != "backend_role_lost" {
-		t.Error("a session of a lost server was not ended")
-	}
-	w.srv.Leave(other)
-	w.srv.Leave(other)
-	if n := w.end(Filter{Pool: "p"}); n != 2 || one.ended.Load() == nil {
-		t.Errorf("ended %d, want the session of the loop and that of the goroutine", n)
-	}
-	wantReset(t, c)
-	w.srv.Leave(id)
 }

@@ -19,7 +19,6 @@ func (s *Server) CloseLost(l backend.Lost) {
 			return endCost, true
 		}, func() {})
 	}
-	s.endJoined(&Filter{Pool: l.Pool, Backend: l.Backend}, why)
 }
 
 func lostReason(l backend.Loss) reason {

@@ -70,6 +70,9 @@ func (s *session) record(why reason) {
 		Duration: took, Side: reasons[why].side, Reason: reasons[why].name,
 		Retries: max(s.query.Tries()-1, 0), Stages: s.stages,
 	}
+	if why == reasonDone {
+		r.EndedBy = s.ended
+	}
 	if s.to != nil {
 		r.Route, r.Pool = s.to.name, s.to.pool
 	}

@@ -160,6 +160,7 @@ func (s *session) write(d *direction, p []byte) (int, bool) {
 // endDirection passes the end of a direction on, after everything before it.
 func (s *session) endDirection(d *direction) {
 	d.done = true
+	s.endedBy(d == &s.down)
 	if d.pipe != nil {
 		s.unsplice(d)
 	}
@@ -172,6 +173,17 @@ func (s *session) endDirection(d *direction) {
 		return
 	}
 	s.halfClose()
+}
+
+// endedBy notes which side ended its direction first.
+func (s *session) endedBy(server bool) {
+	switch {
+	case s.ended != "":
+	case server:
+		s.ended = sideUpstream
+	default:
+		s.ended = sideClient
+	}
 }
 
 // finish closes a session of which no direction moves any more.

@@ -60,7 +60,6 @@ type Server struct {
 	exhausted func()
 	shards    []*shard
 	started   time.Time
-	joined    joined
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
 

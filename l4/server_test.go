@@ -396,11 +396,17 @@ func TestAccessLog(t *testing.T) {
 	}
 	for key, want := range map[string]any{
 		"kind": "l4", "listener": "t", "route": "*.test", "pool": "p", "sni": "a.test", "reason": "done",
+		"ended_by": "client",
 		"client":   netip.MustParseAddrPort(c.LocalAddr().String()).Addr().String(),
 		"bytes_in": float64(len(h)), "bytes_out": float64(len(h) + 2), "retries": float64(1),
 	} {
 		if got[key] != want {
 			t.Errorf("%s: got %v, want %v in %s", key, got[key], want, b)
+		}
+	}
+	for _, stage := range []string{"sniff_seconds", "connect_seconds", "first_byte_seconds"} {
+		if took, _ := got[stage].(float64); took <= 0 {
+			t.Errorf("no %s in %s", stage, b)
 		}
 	}
 }

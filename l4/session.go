@@ -75,6 +75,7 @@ type session struct {
 	failed     bool     // a backend was tried in vain
 	tlsFailed  bool     // one was reached, but not by TLS
 	hello      bool     // the first bytes are a whole TLS hello
+	ended      string   // the side that ended its direction first, "" while none has
 	timed      bool     // stages of this session are sampled
 	stages     accesslog.Stages
 

@@ -69,7 +69,7 @@ func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 	s.routing, s.counters = r, n
 	s.peer, s.ticket = peer, ticket
 	s.accepted, s.acceptedAt = sh.loop.Now(), time.Now()
-	s.timed = sh.sampler.Take()
+	s.timed = sh.sampler.Take() || sh.server.access.Enabled() // the log has the stages of all
 	s.guarded = len(r.balancer) > 0 && !balancer
 	s.begin(fd, b.path != "", balancer)
 }

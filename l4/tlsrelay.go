@@ -23,6 +23,7 @@ type flow struct {
 	bytes    *atomic.Uint64
 	total    *atomic.Uint64 // of the listener
 	fromSrv  bool
+	pace     *pacer
 }
 
 // relay moves bytes both ways until both directions ended, or one broke.
@@ -33,7 +34,7 @@ func (t *secured) relay(client, server stream) reason {
 	up := make(chan reason, 1)
 	go func() {
 		why := t.recovered(func() reason {
-			return t.pump(&flow{client, server, &t.up, &t.traffic.received, false})
+			return t.pump(&flow{client, server, &t.up, &t.traffic.received, false, t.paceUp})
 		})
 		if why != reasonDone {
 			t.end(why) // stops the other direction
@@ -41,7 +42,7 @@ func (t *secured) relay(client, server stream) reason {
 		up <- why
 	}()
 	why := t.recovered(func() reason {
-		return t.pump(&flow{server, client, &t.down, &t.traffic.sent, true})
+		return t.pump(&flow{server, client, &t.down, &t.traffic.sent, true, t.paceDown})
 	})
 	if why != reasonDone {
 		t.end(why)
@@ -61,8 +62,10 @@ func (t *secured) relay(client, server stream) reason {
 // where the session may go on without it.
 func (t *secured) pump(f *flow) reason {
 	for size := smallPiece; ; {
+		size = f.pace.allow(size)
 		buf := pool.Get(size)
 		n, err := f.from.Read(buf.B)
+		f.pace.spent(n)
 		if n > 0 && !t.forward(f, buf.B[:n]) {
 			buf.Release()
 			return t.untaken(f)
@@ -76,7 +79,10 @@ func (t *secured) pump(f *flow) reason {
 			if t.finish(f) != nil {
 				return t.untaken(f)
 			}
-			t.post((*session).halfClose)
+			t.post(func(s *session) {
+				s.endedBy(f.fromSrv)
+				s.halfClose()
+			})
 			return reasonDone
 		case err != nil:
 			return t.unread(f, err)

@@ -39,8 +39,10 @@ type secured struct {
 	up, down atomic.Uint64 // bytes of plain text, from and to the client
 	moved    atomic.Int64  // the last sign of life, since began
 	answered atomic.Int64  // the first byte of the backend, since began; 0: none yet
-	writing  atomic.Int32  // directions that wait for a peer to take bytes
-	broken   atomic.Bool   // the server takes nothing any more
+	paceUp   *pacer
+	paceDown *pacer
+	writing  atomic.Int32 // directions that wait for a peer to take bytes
+	broken   atomic.Bool  // the server takes nothing any more
 
 	open []stream // those that were met, to be ended by t.run
 
@@ -92,6 +94,7 @@ func (s *session) secure(front *tls.Config) bool {
 			t.login = &mysqlLogin{most: int(s.routing.conf.SniffMax)}
 		}
 	}
+	s.pace(t)
 	s.tls = t
 	s.shard.server.secured.Go(t.run)
 	return true

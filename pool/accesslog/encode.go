@@ -79,6 +79,7 @@ func (e *encoder) l4(r *L4Record) {
 	e.seconds("duration_seconds", r.Duration)
 	str(e, "side", r.Side)
 	str(e, "reason", r.Reason)
+	str(e, "ended_by", r.EndedBy)
 	e.retries(r.Retries)
 	e.stages(&r.Stages)
 	e.end()
@@ -96,7 +97,8 @@ func (r *L7Record) bound() int {
 func (r *L4Record) bound() int {
 	return lineOverhead + fieldBound(len(r.Listener)) + fieldBound(len(r.Route)) + fieldBound(len(r.Pool)) +
 		fieldBound(len(r.Backend)) + fieldBound(len(r.SNI)) + fieldBound(len(r.TLS)) +
-		fieldBound(len(r.ALPN)) + fieldBound(len(r.ClientCert)) + fieldBound(len(r.Side)) + fieldBound(len(r.Reason))
+		fieldBound(len(r.ALPN)) + fieldBound(len(r.ClientCert)) + fieldBound(len(r.Side)) + fieldBound(len(r.Reason)) +
+		fieldBound(len(r.EndedBy))
 }
 
 func fieldBound(n int) int {

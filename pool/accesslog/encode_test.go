@@ -62,12 +62,12 @@ func TestLines(t *testing.T) {
 		Start: start, Listener: "db", Pool: "db", Backend: "unix:/run/db", SNI: "db.example.com",
 		TLS: "TLS 1.3", ALPN: "postgresql", ClientCert: "CN=app",
 		Client: netip.MustParseAddrPort("[2001:db8:1:2:3::4]:5"), BytesIn: 1, BytesOut: 2,
-		Duration: 3 * time.Hour, Reason: "client_fin", Retries: 2, Stages: Stages{Sniff: 40 * time.Millisecond},
+		Duration: 3 * time.Hour, Reason: "client_fin", EndedBy: "client", Retries: 2, Stages: Stages{Sniff: 40 * time.Millisecond},
 	}),
 		`{"time":"2026-03-04T04:06:07.089Z","kind":"l4","listener":"db","pool":"db","backend":"unix:/run/db",`+
 			`"client":"2001:db8:1:2:3::4","client_port":5,"sni":"db.example.com",`+
 			`"tls":"TLS 1.3","alpn":"postgresql","client_cert":"CN=app","bytes_in":1,"bytes_out":2,`+
-			`"duration_seconds":10800.000000,"reason":"client_fin","retries":2,"sniff_seconds":0.040000}`)
+			`"duration_seconds":10800.000000,"reason":"client_fin","ended_by":"client","retries":2,"sniff_seconds":0.040000}`)
 	f(line4(encoder{}, &L4Record{Start: start, Duration: -5}),
 		`time=2026-03-04T04:06:07.089Z kind=l4 bytes_in=0 bytes_out=0 duration_seconds=0.000000`)
 }
@@ -168,7 +168,7 @@ func TestLinesStayInTheirBound(t *testing.T) {
 			Start: r.Start, Listener: v, Route: v, Pool: v, Backend: v, Client: r.Client, SNI: v,
 			TLS: v, ALPN: v, ClientCert: v,
 			BytesIn: r.BytesIn, BytesOut: r.BytesOut, Duration: r.Duration,
-			Side: v, Reason: v, Retries: r.Retries, Stages: r.Stages,
+			Side: v, Reason: v, EndedBy: v, Retries: r.Retries, Stages: r.Stages,
 		}
 		for _, js := range []bool{true, false} {
 			e := encoder{json: js, query: true}

@@ -23,6 +23,7 @@
 //	datagrams_in, datagrams_out the same of a UDP session
 //	duration_seconds            from the beginning to the last byte
 //	side, reason                who failed (client, upstream, internal) and how; how a session ended
+//	ended_by                    the side (client, upstream) that ended an L4 session first, in good order
 //	request_id
 //	retries                     further tries after the first
 //	sniff_seconds, tls_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
@@ -82,6 +83,7 @@ type L4Record struct {
 	Duration time.Duration
 	Side     string
 	Reason   string // how the session ended
+	EndedBy  string // the side that ended first, where both ended as they should
 	Retries  int    // backends tried after the first
 	Stages   Stages
 }
