@@ -67,8 +67,8 @@ func (ck *checker) l4RouteTLS(l *L4, r *L4Route) {
 	case l.TLS == nil:
 		ck.needsTLS(&r.Mode)
 	}
-	if r.Mode == modePassthrough && ck.poolHasTLS(r.Pool) {
-		ck.add(ck.at(&r.Pool), "", "pool: connections with a server name are TLS already, and pool %q has a "+
+	if r.Mode == modePassthrough && r.forTLS() && ck.poolHasTLS(r.Pool) {
+		ck.add(ck.at(&r.Pool), "", "pool: the connections of this route are TLS already, and pool %q has a "+
 			"[pool.%s.tls]; terminate them with [l4.tls] or choose a pool without", r.Pool, r.Pool)
 	}
 }

@@ -188,12 +188,17 @@ type L4 struct {
 // UDP reports whether the listener takes datagrams: its addresses are of one kind.
 func (l *L4) UDP() bool { return len(l.Listen) > 0 && l.Listen[0].Network == "udp" }
 
-// L4Route is one [[l4.route]]. Exactly one of Pool and L7 is set.
+// L4Route is one [[l4.route]]: conditions that must all hold, at least one, and
+// exactly one of Pool and L7. An empty list is no condition.
 type L4Route struct {
-	SNI  []string // lower case; "*.example.com" is one label or more below example.com
-	Pool string
-	L7   string
-	Mode string // with Pool: terminate, passthrough
+	Name     string   // never "": where the file has none, made of the conditions
+	SNI      []string // lower case; "*.example.com" is one label or more below example.com
+	ALPN     []string // the client offers one of them
+	Protocol []string // tls, http1, http2, postgres
+	Source   []string // CIDR
+	Pool     string
+	L7       string
+	Mode     string // with Pool: terminate, passthrough
 }
 
 // L4TLS is [l4.tls].

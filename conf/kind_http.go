@@ -82,6 +82,9 @@ func network() kind[string] {
 		if p.Masked() != p {
 			return "", bad("%q has bits set behind its prefix length", s).meant(p.Masked().String())
 		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 { // as clients over IPv4 are compared
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		return p.String(), nil
 	})
 }

@@ -11,11 +11,12 @@ const year = 365 * day
 func l4Table() table[L4] {
 	return table[L4]{
 		head: "[[l4]]",
-		doc: "A TCP or UDP listener: bytes pass through untouched. With routes, the server name in the client's\n" +
-			"TLS hello decides where a connection goes, and the TLS is still the server's own, unless a route\n" +
-			"hands it to an `[[l7]]`.\n\n" +
-			"A connection that starts a TLS hello and does not finish it within `sniff_timeout` and `sniff_max`\n" +
-			"is closed, and never sent to `pool`.\n\n" +
+		doc: "A TCP or UDP listener: bytes pass through untouched. With routes, the server name and the protocols\n" +
+			"in the client's TLS hello, the protocol it speaks and the network it is from decide where a connection goes;\n" +
+			"the TLS is still the server's own, unless a route hands it to an `[[l7]]`.\n\n" +
+			"A connection that starts a TLS hello, or a protocol that a route names, and does not finish it within\n" +
+			"`sniff_timeout` and `sniff_max` is closed, and never sent to `pool`. [Routing at L4](routing.md) has\n" +
+			"the whole rule.\n\n" +
 			l4UDPDoc,
 		example: `
 [pool.db]
@@ -130,7 +131,7 @@ func l4Keys() []key[L4] {
 		{
 			name:  "route",
 			value: list(func(l *L4) *[]L4Route { return &l.Routes }, l4RouteTable(), ""),
-			doc:   "Where connections go by server name.",
+			doc:   "Where certain connections go.",
 		},
 	}
 }
@@ -152,7 +153,7 @@ func l4TimeKeys() []key[L4] {
 			name: "server_first_wait", def: `"0s"`,
 			value: one(func(l *L4) *time.Duration { return &l.ServerFirstWait }, duration(0, time.Minute)),
 			doc: "For protocols in which the server speaks first: a client that is silent for this long goes " +
-				"to `pool`. 0s: it is closed after `sniff_timeout`.",
+				"where its `source` leads without any bytes, or to `pool`. 0s: it is closed after `sniff_timeout`.",
 		},
 		{
 			name: "idle_timeout", def: `"1h"`,
@@ -168,73 +169,6 @@ func l4TimeKeys() []key[L4] {
 			name: "lifetime", def: `"0s"`,
 			value: one(func(l *L4) *time.Duration { return &l.Lifetime }, duration(0, year)),
 			doc:   "How long a session may live, busy or not. 0s: no limit.",
-		},
-	}
-}
-
-func l4RouteTable() table[L4Route] {
-	return table[L4Route]{
-		head: "[[l4.route]]",
-		doc: "Where connections with certain server names go: exactly one of `pool` and `l7`. An exact name comes\n" +
-			"before a wildcard, and a longer wildcard before a shorter one.",
-		example: `
-[pool.db]
-servers = ["10.0.0.1:5432"]
-
-[pool.app]
-servers = ["10.0.0.2:8080"]
-
-[[l4]]
-name = "edge"
-listen = [":443"]
-
-[l4.tls]
-certs = [{ cert = "api.pem", key = "api.key" }]
-
-[[l4.route]]
-sni = ["api.example.com"]
-pool = "app"
-
-[[l4.route]]
-sni = ["db.example.com", "*.db.example.com"]
-pool = "db"
-mode = "passthrough"
-
-[[l4.route]]
-sni = ["www.example.com"]
-l7 = "web"
-
-[[l7]]
-name = "web"
-
-[l7.tls]
-certs = [{ cert = "www.pem", key = "www.key" }]
-
-[[l7.route]]
-pool = "app"
-`,
-		keys: []key[L4Route]{
-			{
-				name: "sni", required: true,
-				value: some(func(r *L4Route) *[]string { return &r.SNI }, sniPattern()),
-				doc:   "Server names. `*.example.com` is every name below example.com.",
-			},
-			{
-				name: "pool", none: "`l7` is set",
-				value: one(func(r *L4Route) *string { return &r.Pool }, refTo("a pool")),
-				doc:   "The connection passes through to a server of this pool.",
-			},
-			{
-				name: "l7", none: "`pool` is set",
-				value: one(func(r *L4Route) *string { return &r.L7 }, refTo("an [[l7]]")),
-				doc:   "This `[[l7]]`, which needs `[l7.tls]`, terminates the TLS and serves HTTP.",
-			},
-			{
-				name: "mode", none: "that of the listener",
-				value: one(func(r *L4Route) *string { return &r.Mode }, choice(modeTerminate, modePassthrough)),
-				doc: "With `pool`: what becomes of the TLS of these connections. `terminate` needs `[l4.tls]`. So " +
-					"one port can end some names and pass others through.",
-			},
 		},
 	}
 }

@@ -16,6 +16,7 @@ const descriptorWait = 50 * time.Millisecond
 
 // route sends the session where its first bytes said; nil closes it.
 func (s *session) route(to *destination) {
+	to.count()
 	switch {
 	case to == nil:
 		s.close(reasonNoRoute)

@@ -58,7 +58,8 @@ type listener struct {
 	keys    []bindKey   // guarded by Server.mu
 	certs   *cert.Store // guarded by Server.mu; nil: none
 	limit   *limit.Listener
-	udp     bool // the metrics of UDP are shown; guarded by Server.mu
+	udp     bool            // the metrics of UDP are shown; guarded by Server.mu
+	routes  map[string]bool // guarded by Server.mu; those whose metrics are shown
 	perLoop []counters
 
 	shaping  *shaping
@@ -136,6 +137,7 @@ func (l *listener) hide(r *metric.Registry) {
 	for _, refusal := range refusals {
 		r.Unregister(metric.L4Refused, l.name, refusal.String())
 	}
+	hideRoutes(r, l.name, l.routes)
 }
 
 var refusals = [...]limit.Refusal{

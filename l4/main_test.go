@@ -160,6 +160,11 @@ func (w *world) l4(c conf.L4) Listener {
 	if c.Protocol == "" {
 		c.Protocol = "auto"
 	}
+	for i := range c.Routes {
+		if r := &c.Routes[i]; r.Name == "" {
+			r.Name = r.DerivedName()
+		}
+	}
 	if len(c.Listen) == 0 {
 		c.Listen = []conf.Addr{tcpAddr("127.0.0.1:0")}
 	}

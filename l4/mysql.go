@@ -48,6 +48,7 @@ func (s *session) greetMySQL() {
 func (s *session) judgeMySQL() {
 	up := &s.up
 	var login sniff.MySQLLogin
+	plain := s.routing.bySource(s.peer.Addr()) // no name comes without TLS
 	kind, n, verdict := sniff.MySQLClient(up.buf.B[up.off:up.end], 1, int(s.routing.conf.SniffMax), &login)
 	switch {
 	case verdict == sniff.NeedMore:
@@ -64,7 +65,7 @@ func (s *session) judgeMySQL() {
 		s.close(reasonMalformed)
 	case s.routing.front != nil:
 		s.refuseMySQL(mysqlInsecure, mysqlOnlyTLS, reasonNotTLS)
-	case s.routing.fallback == nil:
+	case plain == nil:
 		s.timeSniff()
 		s.refuseMySQL(mysqlInsecure, mysqlNeedsTLS, reasonNoRoute)
 	case !login.PluginAuth:
@@ -72,7 +73,7 @@ func (s *session) judgeMySQL() {
 	default:
 		s.timeSniff()
 		s.askMySQL(&login)
-		s.route(s.routing.fallback)
+		s.route(plain)
 	}
 }
 

@@ -56,17 +56,17 @@ func (s *session) judgePostgres() {
 // passed on, and of one that is refused, as closing with bytes unread is a reset, which
 // may overtake the refusal.
 func (s *session) pgWhole(kind sniff.PGKind, n int) bool {
-	refused := kind == sniff.PGStartup && s.routing.fallback == nil && n <= int(s.routing.conf.SniffMax)
+	refused := kind == sniff.PGStartup && s.routing.bySource(s.peer.Addr()) == nil && n <= int(s.routing.conf.SniffMax)
 	return kind == sniff.PGCancel || refused
 }
 
 // pgMessage answers or routes one first message of n bytes.
 func (s *session) pgMessage(kind sniff.PGKind, n int) {
 	up := &s.up
-	if len(s.routing.conf.Routes) == 0 && s.routing.front == nil && kind != sniff.PGCancel {
+	if !s.routing.byBytes(s.peer.Addr()) && s.routing.front == nil && kind != sniff.PGCancel {
 		// No name is needed: the backend answers for itself.
 		s.timeSniff()
-		s.route(s.routing.fallback)
+		s.route(s.routing.bySource(s.peer.Addr()))
 		return
 	}
 	switch kind {
@@ -92,7 +92,8 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 		s.cancelPostgres(n)
 	default: // a startup in clear: no name to route by
 		s.timeSniff()
-		if s.routing.fallback == nil || s.routing.front != nil {
+		to := s.routing.bySource(s.peer.Addr())
+		if to == nil || s.routing.front != nil {
 			// The client may be gone, or its socket full of nothing; either way it is closed.
 			_, _ = s.shard.loop.Write(s.client.fd, []byte(pgNeedsTLS))
 		}
@@ -100,7 +101,7 @@ func (s *session) pgMessage(kind sniff.PGKind, n int) {
 			s.close(reasonNotTLS)
 			return
 		}
-		s.route(s.routing.fallback)
+		s.route(to)
 	}
 }
 

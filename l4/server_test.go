@@ -411,35 +411,6 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-func TestRoutingPrefersTheLongestName(t *testing.T) {
-	w := newWorld(t, worldOptions{}, poolOf("p"), poolOf("q"))
-	l := w.l4(conf.L4{Pool: "p", Routes: []conf.L4Route{{SNI: []string{"*.a.test", "b.a.test"}, Pool: "q"}}})
-	r, err := newRouting(&l, &listener{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := func(sni, pool, name string) {
-		t.Helper()
-		if to, got := r.find([]byte(sni)); to.pool != pool || got != name {
-			t.Errorf("%q: got %q by %q, want %q by %q", sni, to.pool, got, pool, name)
-		}
-	}
-	f("b.a.test", "q", "b.a.test")
-	f("c.a.test", "q", "")
-	f("d.c.a.test", "q", "")
-	f("a.test", "p", "")
-	f("xa.test", "p", "")
-	f("test", "p", "")
-	f("", "p", "")
-	f(".", "p", "")
-	if !raceEnabled {
-		sni := []byte("x.y.z.a.test")
-		if n := testing.AllocsPerRun(100, func() { r.find(sni) }); n != 0 {
-			t.Errorf("%v allocations, want 0", n)
-		}
-	}
-}
-
 // Each loop must be able to dial the same endpoint at the same time: addresses
 // are shared.
 func TestManyLoopsShareEndpoints(t *testing.T) {

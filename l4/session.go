@@ -168,8 +168,8 @@ func (s *session) begin(fd int, unixSocket, balancer bool) {
 
 // proceed goes on with a client whose address is known.
 func (s *session) proceed() {
-	if !s.routing.sniffs {
-		s.route(s.routing.fallback)
+	if !s.routing.sniffs(s.peer.Addr()) {
+		s.route(s.routing.bySource(s.peer.Addr()))
 		return
 	}
 	s.state = stateSniffing

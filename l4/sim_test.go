@@ -122,10 +122,10 @@ func (l *life) populate(s *simulation, b *binding) {
 	down := &simStream{size: l.size(), salt: byte(l.rng.Uint32())}
 	r := b.routing.Load()
 	switch {
-	case r.sniffs && l.rng.IntN(2) == 0:
+	case r.byBytes(netip.Addr{}) && l.rng.IntN(2) == 0:
 		up.lead = s.hello
 		up.size += len(up.lead)
-	case r.sniffs:
+	case r.byBytes(netip.Addr{}):
 		up.lead = "x" // neither TLS nor nothing
 		up.size = max(up.size, 1)
 	}

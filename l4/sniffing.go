@@ -72,9 +72,9 @@ func (s *session) judge() {
 	}
 }
 
-// judgeHello wants a ClientHello. The fallback is for connections that are known
-// to be something else, or to ask for no name of ours: never for a hello that is
-// broken or incomplete, which would be a way around the routes.
+// judgeHello wants a ClientHello, or first bytes of something else. A hello that is
+// broken or incomplete matches no route and never reaches the fallback, which would
+// be a way around the routes.
 func (s *session) judgeHello() {
 	up := &s.up
 	hello := &s.shard.hello
@@ -83,7 +83,7 @@ func (s *session) judgeHello() {
 	case sniff.NeedMore:
 	case sniff.Done:
 		s.timeSniff()
-		to, name := s.routing.find(hello.SNI())
+		to, name := s.routing.find(known{source: s.peer.Addr(), protocol: sniff.TLS, hello: hello})
 		if name == "" {
 			name = string(hello.SNI())
 		}
@@ -94,12 +94,11 @@ func (s *session) judgeHello() {
 		s.hello = true
 		s.route(to)
 	case sniff.NotTLS:
-		if s.routing.conf.Protocol != "auto" || s.routing.front != nil {
+		if s.routing.conf.Protocol != "auto" {
 			s.close(reasonNotTLS)
 			return
 		}
-		s.timeSniff()
-		s.route(s.routing.fallback)
+		s.judgeOther()
 	case sniff.Malformed:
 		s.close(reasonMalformed)
 	case sniff.TooLarge:
@@ -107,17 +106,33 @@ func (s *session) judgeHello() {
 	}
 }
 
-// mayWait reports whether a silent client goes to the fallback after
+// judgeOther tells protocols apart that do not begin with TLS, as far as routes ask
+// for them. What may still become one of them is waited for, like a hello.
+func (s *session) judgeOther() {
+	protocol, verdict := sniff.Protocol(s.up.buf.B[s.up.off:s.up.end], s.routing.table.protocols)
+	if verdict == sniff.NeedMore {
+		return
+	}
+	to, _ := s.routing.find(known{source: s.peer.Addr(), protocol: protocol})
+	if s.routing.front != nil && (to == nil || !to.clear) {
+		s.close(reasonNotTLS)
+		return
+	}
+	s.timeSniff()
+	s.route(to)
+}
+
+// mayWait reports whether a silent client is routed by its source alone after
 // server_first_wait, for protocols in which the server speaks first.
 func (s *session) mayWait() bool {
 	c := s.routing.conf
-	return c.Protocol == "auto" && c.ServerFirstWait > 0 && s.routing.fallback != nil
+	return c.Protocol == "auto" && c.ServerFirstWait > 0 && s.routing.bySource(s.peer.Addr()) != nil
 }
 
 // sniffExpired ends the wait for first bytes.
 func (s *session) sniffExpired() {
 	if s.up.end == 0 && s.mayWait() {
-		s.route(s.routing.fallback)
+		s.route(s.routing.bySource(s.peer.Addr()))
 		return
 	}
 	s.close(reasonSniffTimeout)

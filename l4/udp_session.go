@@ -114,11 +114,11 @@ func (sh *shard) retireUDP(s *udpSession) {
 
 // begin goes as far as it can without having looked at a datagram.
 func (s *udpSession) begin() {
-	if s.routing.sniffs {
+	if s.routing.sniffs(s.peer.Addr()) {
 		s.arm(s.routing.conf.SniffTimeout)
 		return
 	}
-	s.route(s.routing.fallback)
+	s.route(s.routing.bySource(s.peer.Addr()))
 }
 
 // take looks at a datagram of the client. It reports whether that is to be sent on
@@ -138,6 +138,7 @@ func (s *udpSession) take(data []byte) bool {
 
 // route sends the session where its first datagrams said; nil closes it.
 func (s *udpSession) route(to *destination) {
+	to.count()
 	if to == nil {
 		s.close(reasonNoRoute)
 		return

@@ -20,7 +20,7 @@ func (s *udpSession) sniff(data []byte) {
 	switch v {
 	case sniff.NeedMore:
 	case sniff.Done:
-		to, name := s.routing.find(hello.SNI())
+		to, name := s.routing.find(known{source: s.peer.Addr(), protocol: sniff.TLS, hello: hello})
 		if name == "" {
 			name = string(hello.SNI())
 		}
@@ -31,7 +31,7 @@ func (s *udpSession) sniff(data []byte) {
 			s.close(reasonNotTLS)
 			return
 		}
-		s.route(s.routing.fallback)
+		s.route(s.routing.bySource(s.peer.Addr()))
 	case sniff.Malformed:
 		s.close(reasonMalformed)
 	case sniff.TooLarge:

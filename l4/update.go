@@ -146,6 +146,9 @@ func (u *Update) adopt(l *Listener) {
 	cert.Publish(s.metrics, l.Name, ln.certs, u.certs[l.Name])
 	ln.certs = u.certs[l.Name]
 	ln.shaping.setRates(l.Conf)
+	if len(ln.keys) > 0 {
+		u.routings[ln.keys[0]].show(s.metrics) // all its addresses have the same
+	}
 	if s.listeners[l.Name] != nil {
 		ln.limit.SetLimits(l.limits())
 	} else {

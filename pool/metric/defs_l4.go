@@ -43,6 +43,12 @@ var (
 		Name: "weir_l4_tls_handshakes_total", Kind: KindCounter, Labels: []string{"listener", "result"},
 		Help: "TLS handshakes with clients, where Weir ends TLS, by result: full, resumed or failed.",
 	}
+	L4Routed = &Def{
+		Name: "weir_l4_routed_total", Kind: KindCounter, Labels: []string{"listener", "route"},
+		MaxSets: backendSets,
+		Help: "Connections for which a route was chosen, on listeners that have routes. " +
+			"The route \"default\" is the pool of the listener.",
+	}
 	L4ConnectFailures = &Def{
 		Name: "weir_l4_connect_failures_total", Kind: KindCounter, Labels: []string{"pool", "reason"},
 		Help: "Connects to backends that failed, by reason.",
@@ -64,6 +70,6 @@ var (
 
 var l4Defs = []*Def{
 	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Spliced, L4Pipes, L4Closed, L4HandedOver,
-	L4ConnectFailures, L4Handshakes,
+	L4Routed, L4ConnectFailures, L4Handshakes,
 	LoopConnections, LoopBackoffs, LoopCallbacks,
 }

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"weir/conf"
 	"weir/l7"
@@ -52,10 +54,35 @@ func l4Note(c *conf.L4) string {
 		return "udp to pool " + c.Pool
 	case len(c.Routes) == 0:
 		return "tcp to pool " + c.Pool
-	case c.Pool == "":
-		return fmt.Sprintf("by server name, %s", count(len(c.Routes), "route"))
 	}
-	return fmt.Sprintf("by server name, %s, else pool %s", count(len(c.Routes), "route"), c.Pool)
+	note := "by " + l4Conditions(c) + ", " + count(len(c.Routes), "route")
+	if c.Pool != "" {
+		note += ", else pool " + c.Pool
+	}
+	return note
+}
+
+// l4Conditions says by what the routes choose: "server name and source".
+func l4Conditions(c *conf.L4) string {
+	var by []string
+	for _, cond := range []struct {
+		what string
+		of   func(*conf.L4Route) []string
+	}{
+		{"server name", func(r *conf.L4Route) []string { return r.SNI }},
+		{"ALPN", func(r *conf.L4Route) []string { return r.ALPN }},
+		{"protocol", func(r *conf.L4Route) []string { return r.Protocol }},
+		{"source", func(r *conf.L4Route) []string { return r.Source }},
+	} {
+		given := func(r conf.L4Route) bool { return len(cond.of(&r)) > 0 }
+		if slices.ContainsFunc(c.Routes, given) {
+			by = append(by, cond.what)
+		}
+	}
+	if last := len(by) - 1; last > 0 {
+		return strings.Join(by[:last], ", ") + " and " + by[last]
+	}
+	return strings.Join(by, "")
 }
 
 // count gives "1 route", "2 routes".
