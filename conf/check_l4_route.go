@@ -60,7 +60,8 @@ func (ck *checker) l4Route(l *L4, r *L4Route) {
 	switch {
 	case !ck.has(&r.Protocol):
 	case l.UDP():
-		ck.add(ck.at(&r.Protocol), "", "protocol: these are protocols over TCP; on UDP a route can have sni, alpn and source")
+		ck.add(ck.at(&r.Protocol), "", "protocol: these are protocols over TCP; "+
+			"on UDP a route can have sni, alpn and source")
 	case l.Protocol != "auto":
 		ck.add(ck.at(&r.Protocol), "", "protocol: the [[l4]] has protocol = %q, and routes can only tell "+
 			"protocols apart with \"auto\"", l.Protocol)
@@ -127,7 +128,8 @@ next:
 				alpn, a := common(before.ALPN, r.ALPN)
 				protocol, p := common(before.Protocol, r.Protocol)
 				if a && p && before != r {
-					both := L4Route{SNI: given(name), ALPN: given(alpn), Protocol: given(protocol), Source: given(source)}
+					both := L4Route{SNI: given(name), ALPN: given(alpn), Source: given(source)}
+					both.Protocol = given(protocol)
 					ck.add(ck.place(r, &both), "", "the route on line %d has the same conditions: %s",
 						ck.src.line(ck.at(before).pos), both.conditions())
 					continue next

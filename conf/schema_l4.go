@@ -12,8 +12,8 @@ func l4Table() table[L4] {
 	return table[L4]{
 		head: "[[l4]]",
 		doc: "A TCP or UDP listener: bytes pass through untouched. With routes, the server name and the protocols\n" +
-			"in the client's TLS hello, the protocol it speaks and the network it is from decide where a connection goes;\n" +
-			"the TLS is still the server's own, unless a route hands it to an `[[l7]]`.\n\n" +
+			"in the client's TLS hello, the protocol it speaks and the network it is from decide where a connection\n" +
+			"goes; the TLS is still the server's own, unless a route hands it to an `[[l7]]`.\n\n" +
 			"A connection that starts a TLS hello, or a protocol that a route names, and does not finish it within\n" +
 			"`sniff_timeout` and `sniff_max` is closed, and never sent to `pool`. [Routing at L4](routing.md) has\n" +
 			"the whole rule.\n\n" +

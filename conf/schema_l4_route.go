@@ -5,11 +5,11 @@ import "strings"
 func l4RouteTable() table[L4Route] {
 	return table[L4Route]{
 		head: "[[l4.route]]",
-		doc: "Where certain connections go: exactly one of `pool` and `l7`. At least one of `sni`, `alpn`, `protocol`\n" +
-			"and `source` says which; all that are given must hold, and of a list any one.\n\n" +
+		doc: "Where certain connections go: exactly one of `pool` and `l7`. At least one of `sni`, `alpn`,\n" +
+			"`protocol` and `source` says which; all that are given must hold, and of a list any one.\n\n" +
 			"The more specific route is first, wherever it stands: by server name (an exact one, then the longest\n" +
-			"wildcard, then none), then with `alpn` before without, then with `protocol` before without, then by the\n" +
-			"longest network. Only where the client offers the `alpn` of two routes that are alike in all this, the\n" +
+			"wildcard, then none), then with `alpn` before without, then with `protocol` before without, then by\n" +
+			"the longest network. Only where the client offers the `alpn` of two routes that are alike in all this, the\n" +
 			"order of the file decides. Two routes with the same conditions are an error.\n\n" +
 			"After a reload new connections follow the new routes; open ones stay where they are.",
 		example: `

@@ -152,7 +152,7 @@ func (r *routing) bySource(source netip.Addr) *destination {
 func (r *routing) show(metrics *metric.Registry) {
 	shown := r.routes
 	if r.fallback != nil && len(r.routes) > 0 {
-		shown = append(shown[:len(shown):len(shown)], r.fallback)
+		shown = append(slices.Clip(shown), r.fallback)
 	}
 	before := r.listener.routes
 	r.listener.routes = make(map[string]bool, len(shown))

@@ -155,3 +155,22 @@ func TestPostgresBySource(t *testing.T) {
 	send(t, c, pgStartup("user\x00a\x00"))
 	want(t, c, "near direct\n")
 }
+
+// Where Weir ends TLS, only a route that asks for a protocol without it lets one in.
+func TestProtocolBesideTerminatedTLS(t *testing.T) {
+	a := newAuthority(t)
+	w := newWorld(t, worldOptions{}, poolOf("p", origin(t, greeter("p"))), poolOf("web", origin(t, greeter("web"))))
+	addr := w.ended(a, func(c *conf.L4) {
+		c.Routes = []conf.L4Route{
+			{Protocol: []string{"http1"}, Pool: "web", Mode: "terminate"},
+			{Source: []string{"127.0.0.0/8"}, Pool: "p", Mode: "terminate"},
+		}
+	})
+	c := dial(t, addr)
+	send(t, c, "GET / HTTP/1.1\r\n")
+	want(t, c, "web\nGET / HTTP/1.1\r\n")
+	other := dial(t, addr)
+	send(t, other, "PING\r\n")
+	wantEnd(t, other, "")
+	w.closed(reasonNotTLS)
+}

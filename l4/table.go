@@ -84,12 +84,11 @@ type named struct {
 
 func newTable(rules []rule) table {
 	t := table{exact: make(map[string]named), wildcard: make(map[string]choices)}
-	var all, nameless []int
+	var nameless []int
 	byName := make(map[string][]int)
 	var sniffed []netip.Prefix
 	for i := range rules {
 		r := &rules[i]
-		all = append(all, i)
 		if len(r.sni) == 0 {
 			nameless = append(nameless, i)
 		}
@@ -256,7 +255,7 @@ func (n *candidate) holds(k *known) bool {
 		return false
 	}
 	for offered := range k.hello.ALPN {
-		for _, wanted := range n.alpn {
+		for _, wanted := range n.alpn { //nolint:modernize // Contains would make a string
 			if string(offered) == wanted {
 				return true
 			}
