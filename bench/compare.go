@@ -134,7 +134,7 @@ func (c *Contest) scenario(ctx context.Context, s *conf.Scenario) (*report.Scena
 			}
 		}
 	}
-	for _, more := range []func(context.Context, []*peers.Peer) error{m.open, m.scale, m.sweep} {
+	for _, more := range []func(context.Context, []*peers.Peer) error{m.open, m.scale, m.curve, m.sweep} {
 		if err := more(ctx, players); err != nil {
 			return nil, err
 		}

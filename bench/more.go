@@ -11,6 +11,10 @@ import (
 
 // What a scenario measures beside its rounds.
 
+func (m *match) leaveOut(format string, args ...any) {
+	m.out.LeftOut = append(m.out.LeftOut, fmt.Sprintf(format, args...))
+}
+
 // open runs all proxies at the same rates, in turn: latency at a load that each of
 // them can carry. The rates are shares of the best round of the slowest proxy.
 func (m *match) open(ctx context.Context, players []*peers.Peer) error {
@@ -18,7 +22,7 @@ func (m *match) open(ctx context.Context, players []*peers.Peer) error {
 	for _, percent := range m.s.Open {
 		due := int(slowest * float64(percent) / 100)
 		if due < 1 {
-			m.out.LeftOut = append(m.out.LeftOut, fmt.Sprintf("the open loop at %d%%: a proxy did next to nothing", percent))
+			m.leaveOut("the open loop at %d%%: a proxy did next to nothing", percent)
 			continue
 		}
 		m.out.Levels = append(m.out.Levels, report.Level{Percent: percent, Due: float64(due)})
@@ -48,8 +52,8 @@ func (m *match) scale(ctx context.Context, players []*peers.Peer) error {
 		return err
 	}
 	if m.s.Scale > len(cpus) || m.s.Scale <= len(m.cores.proxy) {
-		m.out.LeftOut = append(m.out.LeftOut, fmt.Sprintf("the proxies on %d CPUs: they had %d before, and %d may be used",
-			m.s.Scale, len(m.cores.proxy), len(cpus)))
+		m.leaveOut("the proxies on %d CPUs: they had %d before, and %d may be used",
+			m.s.Scale, len(m.cores.proxy), len(cpus))
 		return nil
 	}
 	wide := *m
@@ -61,6 +65,23 @@ func (m *match) scale(ctx context.Context, players []*peers.Peer) error {
 				m.s.Name, m.s.Scale, round+1, m.contest.Rounds, p.Name))
 			if err := wide.once(ctx, p, m.s.Rate, &m.out.Proxies[i].Wide); err != nil {
 				return fmt.Errorf("%s on %d CPUs: %w", p.Name, m.s.Scale, err)
+			}
+		}
+	}
+	return nil
+}
+
+// curve runs each proxy once at shares of its own best.
+func (m *match) curve(ctx context.Context, players []*peers.Peer) error {
+	for _, percent := range m.s.Curve {
+		for i, p := range players {
+			due := int(m.out.Proxies[i].Best() * float64(percent) / 100)
+			if due < 1 {
+				continue // it did nothing in its rounds, which its table shows
+			}
+			m.contest.Say(fmt.Sprintf("%s at %d/s (%d%% of its own best): %s", m.s.Name, due, percent, p.Name))
+			if err := m.once(ctx, p, due, &m.out.Proxies[i].Sweep); err != nil {
+				return fmt.Errorf("%s at %d/s: %w", p.Name, due, err)
 			}
 		}
 	}

@@ -17,6 +17,7 @@ type Scenario struct {
 	Connections int
 	Rate        int   // requests due per second; 0: a closed loop
 	Open        []int // percent of the slowest proxy's best, for runs in an open loop
+	Curve       []int // percent of each proxy's own best, for one run each in an open loop
 	Scale       int   // CPUs of the proxy in further rounds; 0: none
 	Duration    time.Duration
 	Warmup      time.Duration
@@ -144,8 +145,12 @@ func checkScenario(b *binder, s *Scenario) {
 	if s.Rate > 0 && (idle || w.Kind == "download" || w.Kind == "upload") {
 		b.add(b.at(&s.Rate), "", "rate: the workload %s has no requests that could be due", w.Kind)
 	}
-	if len(s.Open) > 0 && (s.Rate > 0 || idle || w.Kind == "download" || w.Kind == "upload") {
+	closed := s.Rate == 0 && !idle && w.Kind != "download" && w.Kind != "upload"
+	if len(s.Open) > 0 && !closed {
 		b.add(b.at(&s.Open), "", "open: it is for requests in a closed loop, whose best is to be known first")
+	}
+	if len(s.Curve) > 0 && !closed {
+		b.add(b.at(&s.Curve), "", "curve: it is for requests in a closed loop, whose best is to be known first")
 	}
 	if idle && s.Scale > 0 {
 		b.add(b.at(&s.Scale), "", "scale: the workload idle uses no CPU")

@@ -85,7 +85,7 @@ func TestScenarioIsWhole(t *testing.T) {
 				t.Errorf("%s %s: doc %q, unit %q", ti.head, k.name, k.doc, k.unit)
 			}
 			shown := regexp.MustCompile(`(?m)^(` + k.name + ` = |\[` + k.name + `\])`).MatchString(fullScenario)
-			if !shown && k.name != "hold" && k.name != "open" {
+			if !shown && k.name != "hold" && k.name != "open" && k.name != "curve" {
 				t.Errorf("the full scenario does not show %s", k.name)
 			}
 		}
@@ -112,6 +112,7 @@ func TestScenarioProblems(t *testing.T) {
 	f(`kind = "http1"`, `kind = "idle"`, `idle also needs hold`)
 	f(`rate = 500`, `open = [0]`, `open: 0 `)
 	f(`rate = 500`, "rate = 5\nopen = [70]", `open: it is for requests in a closed loop`)
+	f(`rate = 500`, "rate = 5\ncurve = [70]", `curve: it is for requests in a closed loop`)
 	f("rate = 500\nscale = 4\n", "open = [70]\nrate = 0\nscalee = 4\n", `did you mean scale?`)
 	f("kind = \"http1\"\nsend = \"64KiB\"\nreconnect = true", "kind = \"idle\"\nhold = [1]", `scale: the workload idle uses no CPU`)
 	f(`reconnect = true`, `hold = [2, 1]`, `hold: the numbers must grow`)

@@ -13,86 +13,108 @@ const maxHold = 60_000
 const scenarioHead = "the scenario"
 
 func scenarioTable() table[Scenario] {
-	return table[Scenario]{
-		head: scenarioHead,
-		doc:  "What is measured.",
-		keys: []key[Scenario]{
-			{
-				name: "name", required: true,
-				value: one(func(s *Scenario) *string { return &s.Name }, nameOf()),
-				doc:   "Its name on the command line and in reports.",
-			},
-			{
-				name: "shows", required: true,
-				value: one(func(s *Scenario) *string { return &s.Shows }, plain(400)),
-				doc:   "What a reader learns from it.",
-			},
-			{
-				name: "front", required: true,
-				value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "tcp", "sni")),
-				doc: "What the proxies are set up as: `http` and `https` proxy HTTP/1.1, the latter ends TLS; " +
-					"`tcp` passes bytes on; `sni` passes TLS on by its server name.",
-			},
-			{
-				name: "peers", none: "all that can do the job and are found",
-				value: some(func(s *Scenario) *[]string { return &s.Peers },
-					choice("weir", "nginx", "haproxy", "caddy", "traefik")),
-				doc: "Which proxies are compared.",
-			},
-			{
-				name: "connections", def: "1", unit: "client connections",
-				value: one(func(s *Scenario) *int { return &s.Connections }, count(1, maxHold)),
-				doc:   "How many connections the generator has.",
-			},
-			{
-				name: "rate", def: "0", unit: "requests per second",
-				value: one(func(s *Scenario) *int { return &s.Rate }, count(0, 10_000_000)),
-				doc: "Requests that are due whatever the proxy does, and latency counts from when they were due " +
-					"(an open loop). 0: each connection sends when its last request was answered (a closed loop).",
-			},
-			{
-				name: "open", none: "no such runs", unit: "percent",
-				value: some(func(s *Scenario) *[]int { return &s.Open }, count(1, 100)),
-				doc: "Also run all proxies in an open loop, in each round, at these shares of the best round of the " +
-					"slowest one: latency at a load that each can carry.",
-			},
-			{
-				name: "scale", def: "0", unit: "CPUs",
-				value: one(func(s *Scenario) *int { return &s.Scale }, count(0, 1024)),
-				doc: "Repeat the rounds with the proxies on so many CPUs, the last ones. " +
-					"0, or what the machine does not have: not done.",
-			},
-			{
-				name: "duration", def: `"5s"`,
-				value: one(func(s *Scenario) *time.Duration { return &s.Duration },
-					duration(100*time.Millisecond, time.Hour)),
-				doc: "How long each proxy is measured in each round.",
-			},
-			{
-				name: "warmup", def: `"1s"`,
-				value: one(func(s *Scenario) *time.Duration { return &s.Warmup }, duration(0, time.Hour)),
-				doc:   "Load before the measurement, not counted.",
-			},
-			{
-				name: "workload", required: true,
-				value: sub(func(s *Scenario) *ScenarioWorkload { return &s.Workload }, scenarioWorkloadTable()),
-				doc:   "What is done on each connection.",
-			},
-			{
-				name: "origin", required: true,
-				value: sub(func(s *Scenario) *ScenarioOrigin { return &s.Origin }, scenarioOriginTable()),
-				doc:   "The server behind the proxies.",
-			},
-			{
-				name:  "cores",
-				value: sub(func(s *Scenario) *ScenarioCores { return &s.Cores }, scenarioCoresTable()),
-				doc:   "Which CPUs each part may use.",
-			},
-			{
-				name:  "objective",
-				value: sub(func(s *Scenario) *ScenarioObjective { return &s.Objective }, scenarioObjectiveTable()),
-				doc:   "When a run counts as good.",
-			},
+	keys := scenarioKeys()
+	keys = append(keys, scenarioLoadKeys()...)
+	keys = append(keys, scenarioPartKeys()...)
+	return table[Scenario]{head: scenarioHead, doc: "What is measured.", keys: keys}
+}
+
+// scenarioKeys say what is measured, and whose.
+func scenarioKeys() []key[Scenario] {
+	return []key[Scenario]{
+		{
+			name: "name", required: true,
+			value: one(func(s *Scenario) *string { return &s.Name }, nameOf()),
+			doc:   "Its name on the command line and in reports.",
+		},
+		{
+			name: "shows", required: true,
+			value: one(func(s *Scenario) *string { return &s.Shows }, plain(400)),
+			doc:   "What a reader learns from it.",
+		},
+		{
+			name: "front", required: true,
+			value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "tcp", "sni")),
+			doc: "What the proxies are set up as: `http` and `https` proxy HTTP/1.1, the latter ends TLS; " +
+				"`tcp` passes bytes on; `sni` passes TLS on by its server name.",
+		},
+		{
+			name: "peers", none: "all that can do the job and are found",
+			value: some(func(s *Scenario) *[]string { return &s.Peers },
+				choice("weir", "nginx", "haproxy", "caddy", "traefik")),
+			doc: "Which proxies are compared.",
+		},
+	}
+}
+
+// scenarioLoadKeys say how much load there is, and for how long.
+func scenarioLoadKeys() []key[Scenario] {
+	return []key[Scenario]{
+		{
+			name: "connections", def: "1", unit: "client connections",
+			value: one(func(s *Scenario) *int { return &s.Connections }, count(1, maxHold)),
+			doc:   "How many connections the generator has.",
+		},
+		{
+			name: "rate", def: "0", unit: "requests per second",
+			value: one(func(s *Scenario) *int { return &s.Rate }, count(0, 10_000_000)),
+			doc: "Requests that are due whatever the proxy does, and latency counts from when they were due " +
+				"(an open loop). 0: each connection sends when its last request was answered (a closed loop).",
+		},
+		{
+			name: "open", none: "no such runs", unit: "percent",
+			value: some(func(s *Scenario) *[]int { return &s.Open }, count(1, 100)),
+			doc: "Also run all proxies in an open loop, in each round, at these shares of the best round of the " +
+				"slowest one: latency at a load that each can carry.",
+		},
+		{
+			name: "curve", none: "no such runs", unit: "percent",
+			value: some(func(s *Scenario) *[]int { return &s.Curve }, count(1, 100)),
+			doc: "Also run each proxy once in an open loop at each of these shares of its own best round: " +
+				"the plot of throughput against latency.",
+		},
+		{
+			name: "scale", def: "0", unit: "CPUs",
+			value: one(func(s *Scenario) *int { return &s.Scale }, count(0, 1024)),
+			doc: "Repeat the rounds with the proxies on so many CPUs, the last ones. " +
+				"0, or what the machine does not have: not done.",
+		},
+		{
+			name: "duration", def: `"5s"`,
+			value: one(func(s *Scenario) *time.Duration { return &s.Duration },
+				duration(100*time.Millisecond, time.Hour)),
+			doc: "How long each proxy is measured in each round.",
+		},
+		{
+			name: "warmup", def: `"1s"`,
+			value: one(func(s *Scenario) *time.Duration { return &s.Warmup }, duration(0, time.Hour)),
+			doc:   "Load before the measurement, not counted.",
+		},
+	}
+}
+
+// scenarioPartKeys are the tables of the scenario.
+func scenarioPartKeys() []key[Scenario] {
+	return []key[Scenario]{
+		{
+			name: "workload", required: true,
+			value: sub(func(s *Scenario) *ScenarioWorkload { return &s.Workload }, scenarioWorkloadTable()),
+			doc:   "What is done on each connection.",
+		},
+		{
+			name: "origin", required: true,
+			value: sub(func(s *Scenario) *ScenarioOrigin { return &s.Origin }, scenarioOriginTable()),
+			doc:   "The server behind the proxies.",
+		},
+		{
+			name:  "cores",
+			value: sub(func(s *Scenario) *ScenarioCores { return &s.Cores }, scenarioCoresTable()),
+			doc:   "Which CPUs each part may use.",
+		},
+		{
+			name:  "objective",
+			value: sub(func(s *Scenario) *ScenarioObjective { return &s.Objective }, scenarioObjectiveTable()),
+			doc:   "When a run counts as good.",
 		},
 	}
 }

@@ -96,9 +96,11 @@ func kinds() []kind {
 		},
 		{
 			name: "varnish", binary: "varnishd", fronts: caches, files: []string{"varnish.vcl"},
-			version: []string{"-V"}, pattern: `varnish-(\d[^\s)]*)`, check: []string{"-j", "none", "-C", "-f", "{dir}/varnish.vcl"},
+			version: []string{"-V"}, pattern: `varnish-(\d[^\s)]*)`,
+			check: []string{"-j", "none", "-C", "-f", "{dir}/varnish.vcl"},
 			run: []string{
-				"-j", "none", "-F", "-n", "{dir}/work", "-a", "{address}", "-f", "{dir}/varnish.vcl", "-s", "malloc,256m",
+				"-j", "none", "-F", "-n", "{dir}/work", "-a", "{address}", "-f", "{dir}/varnish.vcl",
+				"-s", "malloc,256m",
 				"-p", "thread_pools={workers}", "-p", "thread_pool_min=200", "-p", "listen_depth=4096",
 			},
 		},

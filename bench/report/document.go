@@ -78,7 +78,7 @@ type Proxy struct {
 	Rounds []Round  `json:"rounds"`
 	Open   []Round  `json:"open,omitempty"`   // at the scenario's levels, one for each round and level
 	Wide   []Round  `json:"wide,omitempty"`   // on more CPUs
-	Sweep  []Round  `json:"sweep,omitempty"`  // at given rates
+	Sweep  []Round  `json:"sweep,omitempty"`  // at shares of its own best, or given rates
 	Memory []Memory `json:"memory,omitempty"` // of idle connections; one list for all rounds
 }
 

@@ -74,10 +74,16 @@ func (d *Document) Markdown(reproduce, htmlName string) []byte {
 // summary is one line for each scenario.
 func (d *Document) summary(b *bytes.Buffer) {
 	b.WriteString("\n## Summary\n\nWeir against the best peer of each scenario.\n\n" +
-		"| Scenario | CPU, or memory | best peer | Throughput | best peer |\n|---|---|---|---|---|\n")
+		"| Scenario | CPU, or memory | best peer | Throughput | best peer | Weir bound by |\n" +
+		"|---|---|---|---|---|---|\n")
 	for i := range d.Scenarios {
 		s := &d.Scenarios[i]
-		cpuBest, rateBest, weir := "-", "-", Figures{}
+		cpuBest, rateBest, bound, weir := "-", "-", "-", Figures{}
+		for k := range s.Proxies {
+			if p := &s.Proxies[k]; p.Name == Subject && p.Bound() != "" {
+				bound = p.Bound()
+			}
+		}
 		for _, f := range s.Figures() {
 			if f.BestCPU {
 				cpuBest = f.Name
@@ -89,8 +95,8 @@ func (d *Document) summary(b *bytes.Buffer) {
 				weir = f
 			}
 		}
-		fmt.Fprintf(b, "| [%s](#%[1]s) | %s | %s | %s | %s |\n", s.Name, ratio(weir.CPURatio), cpuBest,
-			ratio(weir.RateRatio), rateBest)
+		fmt.Fprintf(b, "| [%s](#%[1]s) | %s | %s | %s | %s | %s |\n", s.Name, ratio(weir.CPURatio), cpuBest,
+			ratio(weir.RateRatio), rateBest, bound)
 	}
 }
 

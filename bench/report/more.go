@@ -12,16 +12,21 @@ import (
 func (s *Scenario) Slowest() float64 {
 	slowest := math.Inf(1)
 	for i := range s.Proxies {
-		best := 0.0
-		for _, r := range s.Proxies[i].Rounds {
-			best = max(best, r.Rate)
-		}
-		slowest = min(slowest, best)
+		slowest = min(slowest, s.Proxies[i].Best())
 	}
 	if math.IsInf(slowest, 1) {
 		return 0
 	}
 	return slowest
+}
+
+// Best is the throughput of the proxy's best round, in units per second.
+func (p *Proxy) Best() float64 {
+	best := 0.0
+	for i := range p.Rounds {
+		best = max(best, p.Rounds[i].Rate)
+	}
+	return best
 }
 
 // only is the scenario with other rounds in place of its own, so that the figures
@@ -68,7 +73,8 @@ func (s *Scenario) openTable() Table {
 		at := s.At(l)
 		for _, f := range at.Figures() {
 			t.Rows = append(t.Rows, []string{
-				f.Name, fmt.Sprintf("%s (%d%%)", rate(l.Due, s.Unit), l.Percent), cost(f.CPU.Median, s.Unit), ratio(f.CPURatio),
+				f.Name, fmt.Sprintf("%s (%d%%)", rate(l.Due, s.Unit), l.Percent),
+				cost(f.CPU.Median, s.Unit), ratio(f.CPURatio),
 				micros(f.P50.Median), micros(f.P99.Median), micros(f.P999.Median), fmt.Sprint(f.Failed),
 			})
 		}
@@ -90,7 +96,8 @@ func (s *Scenario) wideTable() Table {
 	for i, f := range wide.Figures() {
 		p := &s.Proxies[i]
 		t.Rows = append(t.Rows, []string{
-			f.Name, rate(f.Rate.Median, s.Unit), ratio(p.widened(func(r *Round) float64 { return r.Rate })), ratio(f.RateRatio),
+			f.Name, rate(f.Rate.Median, s.Unit), ratio(p.widened(func(r *Round) float64 { return r.Rate })),
+			ratio(f.RateRatio),
 			cost(f.CPU.Median, s.Unit), ratio(p.widened(func(r *Round) float64 { return r.CPU })),
 			micros(f.P99.Median), fmt.Sprint(f.Failed),
 		})
@@ -108,6 +115,19 @@ func (p *Proxy) widened(figure func(*Round) float64) Spread {
 		many = append(many, figure(&p.Wide[i]))
 	}
 	return spread(ratios(many, few))
+}
+
+// Bound is who bounded most runs of the proxy; "" where nobody judged.
+func (p *Proxy) Bound() string {
+	most, count := "", map[string]int{}
+	for i := range p.Rounds {
+		if v := p.Rounds[i].Verdict; v != nil {
+			if count[v.Bound]++; most == "" || count[v.Bound] > count[most] {
+				most = v.Bound
+			}
+		}
+	}
+	return most
 }
 
 // verdicts is a line for each party that bounded runs of a proxy: how many rounds,

@@ -69,6 +69,9 @@ var rows = []row{
 	{number: 28, fault: "a request that can be read in two ways", backends: 1, play: ambiguous},
 	{number: 29, fault: "Connection names fields; X-Forwarded fields are made up", backends: 1, play: hopByHop},
 	{number: 31, fault: "CONNECT, TRACE, an Upgrade to something else", backends: 1, play: tunnels},
-	{number: 39, fault: "the Host is not one that the TLS name's certificate stands for", backends: 1, play: nameAndHost},
 	{number: 38, fault: "a TLS hello in pieces, or without end", backends: 1, tls: true, play: splitHello},
+	{
+		number: 39, fault: "the Host is not one that the TLS name's certificate stands for", backends: 1,
+		play: nameAndHost,
+	},
 }

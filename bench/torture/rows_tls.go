@@ -45,7 +45,8 @@ func nameAndHost(s *scene) error {
 		f(otherName, own, http.StatusOK),
 	)
 	for _, host := range misdirected {
-		err = errors.Join(err, f(own, host, http.StatusMisdirectedRequest), f(otherName, host, http.StatusMisdirectedRequest))
+		const status = http.StatusMisdirectedRequest
+		err = errors.Join(err, f(own, host, status), f(otherName, host, status))
 	}
 	if n := s.pool[0].served.Load() - before; err == nil && n != served {
 		return fmt.Errorf("the backend saw %d requests, want %d", n, served)

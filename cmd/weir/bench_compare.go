@@ -38,8 +38,9 @@ type benchCompareCmd struct {
 
 func (benchCompareCmd) Help() string {
 	return `Each proxy does the same job in front of the same origin, in turn, a new process for each run, and
-is alone on its CPU where there are two. Proxies: weir, nginx, haproxy, caddy, traefik, varnish (caches only). The results are written after
-each scenario; in the source tree, go run ./cmd/bench-report makes pages with tables and plots of them.
+is alone on its CPU where there are two. Proxies: weir, nginx, haproxy, caddy, traefik, and varnish where answers are
+kept. The results are written after each scenario; in the source tree, go run ./cmd/bench-report makes pages with
+tables and plots of them.
 
     weir bench compare --scenario l7-small,l4-churn --rounds 5
     weir bench compare --binary traefik=/opt/traefik/traefik`
