@@ -27,10 +27,17 @@ func TestCompare(t *testing.T) {
 		}
 		return string(out)
 	}
+	const small = "name = \"small\"\nshows = \"x\"\nfront = \"http\"\nconnections = 8\nopen = [50]\ncurve = [50]\n" +
+		"[workload]\nkind = \"http1\"\n[origin]\nkind = \"http\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "small.toml"), []byte(small), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	// A busy machine may keep a process waiting for some hundred milliseconds.
 	short := []string{"--peers", "weir,nginx", "--rounds", "1", "-d", "1s", "--warmup", "100ms", "-o", "r.json"}
-	out := weir(append([]string{"bench", "compare", "-s", "l7-small,l7-websocket", "--rates", "200"}, short...)...)
-	for _, want := range []string{"l7-small: ", "CPU per request", "\nweir ", "\nnginx "} {
+	out := weir(append([]string{"bench", "compare", "-s", "small.toml,l7-websocket", "--rates", "200"}, short...)...)
+	for _, want := range []string{
+		"small: ", "CPU per request", "\nweir ", "\nnginx ", "weir: bound by ", "Open loop: ", "/s (50%)",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -87,7 +94,7 @@ func checkResults(t *testing.T, file string) {
 			t.Fatalf("%s: got the proxies %+v", s.Name, s.Proxies)
 		}
 		for _, p := range s.Proxies {
-			if len(p.Rounds) != 1 || len(p.Sweep) > 1 {
+			if len(p.Rounds) != 1 || len(p.Sweep) > 2 {
 				t.Fatalf("%s, %s: got %+v", s.Name, p.Name, p)
 			}
 			r := p.Rounds[0]
@@ -101,7 +108,7 @@ func checkResults(t *testing.T, file string) {
 			}
 		}
 	}
-	if want := []string{"l7-small", "l7-websocket", "l7-https"}; !slices.Equal(names, want) {
+	if want := []string{"small", "l7-websocket", "l7-https"}; !slices.Equal(names, want) {
 		t.Errorf("got the scenarios %q, want %q", names, want)
 	}
 }
