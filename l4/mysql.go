@@ -115,7 +115,7 @@ func (s *session) negotiateMySQL() {
 			s.server.readable, s.server.toEnd = false, false
 		case errno == unix.EINTR:
 		case errno != 0 || n == 0:
-			s.close(reasonBackendReset)
+			s.unanswered(unix.ECONNRESET)
 		default:
 			s.judgeGreeting(b[:n])
 		}
@@ -145,7 +145,7 @@ func (s *session) judgeGreeting(b []byte) {
 		return
 	}
 	if m, errno := s.shard.loop.Read(s.server.fd, b[:n]); errno != 0 || m != n {
-		s.close(reasonBackendReset)
+		s.unanswered(unix.ECONNRESET)
 		return
 	}
 	s.startRelay()

@@ -253,3 +253,31 @@ func TestMySQLWithoutRoutesIsPassedThrough(t *testing.T) {
 	c := dial(t, w.simple(conf.L4{Protocol: "mysql"}))
 	want(t, c, mysqlGreeting(false))
 }
+
+// A server that hangs or resets before it has greeted makes room for the next, with
+// PostgreSQL too: nothing of the client's has gone to it.
+func TestPrologueNextServer(t *testing.T) {
+	hangs := origin(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
+	ends := origin(t, func(c *net.TCPConn) { c.SetLinger(0) })
+	serve := func(protocol, good string) string {
+		p := poolOf("p", hangs, ends, good)
+		p.ConnectTimeout = 100 * time.Millisecond
+		w := newWorld(t, worldOptions{}, p)
+		return w.simple(conf.L4{Protocol: protocol, Routes: []conf.L4Route{{SNI: []string{"a.test"}, Pool: "p"}}})
+	}
+	addr := serve("mysql", origin(t, mysqlServer("good", mysqlGreeting(true))))
+	pg := serve("postgres", origin(t, pgServer("good", "S")))
+	h := string(hello(t, "a.test"))
+	for range 3 {
+		c := dial(t, addr)
+		readPacket(c)
+		send(t, c, mysqlAskTLS()+h)
+		want(t, c, "good\n"+mysqlAskTLS()+h)
+
+		c = dial(t, pg)
+		send(t, c, pgSSLRequest)
+		want(t, c, "S")
+		send(t, c, h)
+		want(t, c, "good tls\n"+h)
+	}
+}

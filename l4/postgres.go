@@ -124,7 +124,7 @@ func (s *session) beginNegotiate() {
 	b := s.shard.loop.Scratch()[:len(pgSSLRequest)]
 	copy(b, pgSSLRequest)
 	if _, errno := s.shard.loop.Write(s.server.fd, b); errno != 0 {
-		s.close(reasonBackendReset)
+		s.unanswered(unix.ECONNRESET)
 		return
 	}
 	s.state = stateNegotiating
@@ -143,7 +143,7 @@ func (s *session) negotiate() {
 			s.server.readable, s.server.toEnd = false, false
 		case errno == unix.EINTR:
 		case errno != 0 || n == 0:
-			s.close(reasonBackendReset)
+			s.unanswered(unix.ECONNRESET)
 			return
 		case b[0] != pgAccept[0]:
 			s.close(reasonBackendRefusedTLS)
@@ -153,4 +153,12 @@ func (s *session) negotiate() {
 			return
 		}
 	}
+}
+
+// unanswered goes on to the next member where one was reached and does not do its
+// part of the prologue. Nothing of the client's has gone to it.
+func (s *session) unanswered(err error) {
+	s.state = stateConnecting
+	s.connectFailed(err)
+	s.connect()
 }

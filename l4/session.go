@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/l4/loop"
 	"weir/pool"
 	"weir/pool/accesslog"
@@ -227,7 +229,7 @@ func (s *session) Expire(*loop.Timer) {
 	case stateConnecting:
 		s.connectExpired()
 	case stateNegotiating:
-		s.close(reasonConnectFailed)
+		s.unanswered(unix.ETIMEDOUT)
 	case stateCancelling:
 		s.close(reasonCancel)
 	case stateRelaying, stateHalfClosed:
