@@ -44,7 +44,11 @@ func (s *session) introduce() sniff.ProxyClient {
 	if s.proxied != nil {
 		c.Destination, c.TLVs = s.proxied.destination, s.proxied.tlvs
 	}
-	if !c.Destination.IsValid() {
+	switch {
+	case c.Destination.IsValid():
+	case s.tls != nil: // the loop has the connection no more
+		c.Destination = s.tls.client.LocalAddrPort()
+	default:
 		c.Destination = s.shard.loop.LocalAddr(s.client.fd)
 	}
 	return c

@@ -184,3 +184,14 @@ func TestMySQLTerminatedInClear(t *testing.T) {
 	wantError(t, c, 3159, "TLS is needed")
 	w.closed(reasonNotTLS)
 }
+
+// A server hears of the client behind TLS that Weir ended by a PROXY header as of any other.
+func TestTerminatedProxyHeader(t *testing.T) {
+	a := newAuthority(t)
+	p := poolOf("p", origin(t, echo))
+	p.ProxyProtocol = "v1"
+	w := newWorld(t, worldOptions{}, p)
+	c := a.dialTLS(w.ended(a, nil), asked.Clone())
+	client, weir := c.LocalAddr().(*net.TCPAddr), c.RemoteAddr().(*net.TCPAddr)
+	want(t, c, "PROXY TCP4 127.0.0.1 127.0.0.1 "+portText(client)+" "+portText(weir)+"\r\n")
+}
