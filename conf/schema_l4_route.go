@@ -9,8 +9,8 @@ func l4RouteTable() table[L4Route] {
 			"`protocol` and `source` says which; all that are given must hold, and of a list any one.\n\n" +
 			"The more specific route is first, wherever it stands: by server name (an exact one, then the longest\n" +
 			"wildcard, then none), then with `alpn` before without, then with `protocol` before without, then by\n" +
-			"the longest network. Only where the client offers the `alpn` of two routes that are alike in all this, the\n" +
-			"order of the file decides. Two routes with the same conditions are an error.\n\n" +
+			"the longest network. Only where the client offers the `alpn` of two routes that are alike in all this,\n" +
+			"the order of the file decides. Two routes with the same conditions are an error.\n\n" +
 			"After a reload new connections follow the new routes; open ones stay where they are.",
 		example: `
 [pool.db]
