@@ -1,10 +1,13 @@
 package conf
 
+import "net/netip"
+
 // pool checks one pool.
 func (ck *checker) pool(p *Pool) {
 	ck.servers(p)
 	ck.poolTLS(p)
 	ck.health(&p.Health)
+	ck.sources(p)
 	order(ck, &p.Ejection.Time, &p.Ejection.MaxTime, formatDuration, "time", "max_time", &p.Ejection)
 }
 
@@ -24,5 +27,25 @@ func (ck *checker) servers(p *Pool) {
 	}
 	if len(p.Servers) > 0 && !share {
 		ck.add(ck.at(&p.Servers), "", "servers: every server of pool %q has weight 0", p.Name)
+	}
+}
+
+// sources checks that no two source addresses are for the same servers.
+func (ck *checker) sources(p *Pool) {
+	seen := first{}
+	for i := range p.Socket.Source {
+		s := &p.Socket.Source[i]
+		ip, err := netip.ParseAddr(*s)
+		if err != nil {
+			continue // reported where it stands
+		}
+		family := "IPv6"
+		if ip.Is4() {
+			family = "IPv4"
+		}
+		if line := ck.again(seen, family, ck.at(s)); line > 0 {
+			ck.add(ck.at(s), "", "source: %s is a second %s address after the one on line %d; one per family is used",
+				*s, family, line)
+		}
 	}
 }

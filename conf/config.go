@@ -81,6 +81,10 @@ type Pool struct {
 	Servers        []Server
 	Balance        string // round_robin, least_conn, p2c, random, source_hash
 	ConnectTimeout time.Duration
+	ConnectTries   int           // servers that one connection tries; 0: 16
+	ConnectTotal   time.Duration // all tries of one L4 session; 0: no limit
+	Queue          int           // L4 sessions that wait while all servers are at max_conns
+	QueueTimeout   time.Duration
 	ProxyProtocol  string        // off, v1, v2
 	SlowStart      time.Duration // 0: full weight at once
 	TLS            *PoolTLS      // nil: plain
@@ -88,6 +92,30 @@ type Pool struct {
 	Ejection       Ejection
 	KeepAlive      KeepAlive
 	Sessions       Sessions
+	Socket         PoolSocket
+}
+
+// PoolSocket is [pool.NAME.socket]. The zero value sets no option.
+type PoolSocket struct {
+	NoDelay           bool
+	KeepAlive         time.Duration // idle time before probes; 0: none
+	KeepAliveInterval time.Duration
+	KeepAliveCount    int
+	UserTimeout       time.Duration // 0: the kernel's
+	FastOpen          bool
+	Source            []string // IP addresses, at most one per family
+	Mark              int      // 0: none
+}
+
+// ListenSocket is [l4.socket] and [l7.socket].
+type ListenSocket struct {
+	NoDelay           bool
+	KeepAlive         time.Duration // idle time before probes; 0: none
+	KeepAliveInterval time.Duration
+	KeepAliveCount    int
+	UserTimeout       time.Duration // 0: the kernel's
+	FastOpenQueue     int           // 0: no fast open
+	Mark              int           // 0: none
 }
 
 // Server is one entry of servers in a pool.
@@ -179,6 +207,7 @@ type L4 struct {
 	Lifetime          time.Duration // 0: no limit
 	UDPIdleTimeout    time.Duration // as the next, UDP only
 	UDPResponses      int           // to each datagram of a client; 0: any number
+	Socket            ListenSocket
 
 	// Bytes per second, 0: no limit. Download is to clients.
 	DownloadRate, UploadRate                 Size // of each session
@@ -249,6 +278,7 @@ type L7 struct {
 	Forwarded        bool
 	Via              bool
 	HideHeaders      []string // response fields not sent on, "Server" and the like
+	Socket           ListenSocket
 }
 
 // TLS is [l7.tls] but for its redirect.

@@ -28,6 +28,12 @@ func TestDefaults(t *testing.T) {
 	f("weight", p.Servers[0].Weight, 1)
 	f("balance", p.Balance, "round_robin")
 	f("connect_timeout", p.ConnectTimeout, 2*time.Second)
+	f("connect_tries", p.ConnectTries, 4)
+	f("connect_total_timeout", p.ConnectTotal, 10*time.Second)
+	f("queue", p.Queue, 1000)
+	f("queue_timeout", p.QueueTimeout, 5*time.Second)
+	f("tcp_nodelay", p.Socket.NoDelay, true)
+	f("tcp_keepalive", p.Socket.KeepAlive, time.Minute)
 	f("failures", p.Ejection.Failures, 5)
 	f("time", p.Ejection.Time, time.Second)
 	f("max_time", p.Ejection.MaxTime, 30*time.Second)
@@ -44,6 +50,8 @@ func TestDefaults(t *testing.T) {
 	f("sniff_max", l4.SniffMax, Size(16<<10))
 	f("idle_timeout", l4.IdleTimeout, time.Hour)
 	f("half_closed_timeout", l4.HalfClosedTimeout, 30*time.Second)
+	f("tcp_nodelay of clients", l4.Socket.NoDelay, true)
+	f("tcp_keepalive of clients", l4.Socket.KeepAlive, time.Minute)
 	f("lifetime", l4.Lifetime, time.Duration(0))
 
 	l7 := c.L7[0]

@@ -73,6 +73,26 @@ func resolverAddr() kind[Addr] {
 	})
 }
 
+// sourceIP is an address of this machine, without a port.
+func sourceIP() kind[string] {
+	return word("IP address", "IP addresses", func(s string) (string, error) {
+		ip, err := netip.ParseAddr(s)
+		switch {
+		case err != nil:
+			f := bad("%q is not an IP address", s)
+			if host, _, err := net.SplitHostPort(s); err == nil {
+				f = bad("%q has a port: expected an IP address alone", s).meant(host)
+			}
+			return "", f
+		case ip.Zone() != "":
+			return "", bad("%q has a zone, which is not supported", s)
+		case ip.IsUnspecified() || ip.IsMulticast():
+			return "", bad("%q is not an address to connect from", s)
+		}
+		return ip.Unmap().String(), nil
+	})
+}
+
 // addrKind is an address in a string. Where a port alone is found, host is what
 // was most likely meant before it; "" is no guess.
 func addrKind(host string, parse func(*binder, string) (Addr, error)) kind[Addr] {

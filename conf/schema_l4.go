@@ -170,5 +170,11 @@ func l4TimeKeys() []key[L4] {
 			value: one(func(l *L4) *time.Duration { return &l.Lifetime }, duration(0, year)),
 			doc:   "How long a session may live, busy or not. 0s: no limit.",
 		},
+		{
+			name: "socket",
+			value: sub(func(l *L4) *ListenSocket { return &l.Socket },
+				listenSocketTable("[l4.socket]", l4SocketExample)),
+			doc: "Options of the connections of clients.",
+		},
 	}
 }

@@ -77,6 +77,12 @@ func l7Keys() []key[L7] {
 			value: list(func(l *L7) *[]L7Route { return &l.Routes }, l7RouteTable(), ""),
 			doc:   "Where requests go.",
 		},
+		{
+			name: "socket",
+			value: sub(func(l *L7) *ListenSocket { return &l.Socket },
+				listenSocketTable("[l7.socket]", l7SocketExample)),
+			doc: "Options of the connections of clients.",
+		},
 	}
 }
 

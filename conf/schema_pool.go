@@ -1,6 +1,9 @@
 package conf
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 func poolTable() table[Pool] {
 	return table[Pool]{
@@ -12,6 +15,10 @@ func poolTable() table[Pool] {
 servers = ["10.0.0.1:8080", { addr = "10.0.0.2:8080", weight = 2, max_conns = 500 }]
 balance = "least_conn"
 connect_timeout = "1s"
+connect_tries = 3
+connect_total_timeout = "5s"
+queue = 500
+queue_timeout = "3s"
 proxy_protocol = "v2"
 slow_start = "30s"
 
@@ -25,64 +32,74 @@ failures = 3
 [pool.app.keepalive]
 max_idle = 256
 `,
-		keys: []key[Pool]{
-			{
-				name: "servers", required: true,
-				value: list(func(p *Pool) *[]Server { return &p.Servers }, serverTable(), "addr"),
-				doc:   "The servers: an address alone, or a table.",
-			},
-			{
-				name: "balance", def: `"round_robin"`,
-				value: one(func(p *Pool) *string { return &p.Balance },
-					choice("round_robin", "least_conn", "p2c", "random", "source_hash")),
-				doc: "How a server is chosen: in turn by weight, the one with the fewest connections for its " +
-					"weight, the better of two at random (`p2c`), at random, or always the same one for a client " +
-					"address.",
-			},
-			{
-				name: "connect_timeout", def: `"2s"`,
-				value: one(func(p *Pool) *time.Duration { return &p.ConnectTimeout },
-					duration(shortest, 5*time.Minute)),
-				doc: "How long one server may take to accept a connection before the next is tried.",
-			},
-			{
-				name: "proxy_protocol", def: `"off"`,
-				value: one(func(p *Pool) *string { return &p.ProxyProtocol }, choice("off", "v1", "v2")),
-				doc: "Begins each connection to a server with a header of the PROXY protocol, which tells it the " +
-					"client's address; `v2` also the TLS server name, ALPN and an id. The servers must expect it. " +
-					"HTTP requests then get a connection each, as one must not speak for two clients. Checks send " +
-					"a header that names no client, except to a port of their own.",
-			},
-			{
-				name: "slow_start", def: `"0s"`,
-				value: one(func(p *Pool) *time.Duration { return &p.SlowStart }, duration(0, time.Hour)),
-				doc:   "How long a server that came back takes to get its full share. 0s: it gets it at once.",
-			},
-			{
-				name: "tls", none: "plain",
-				value: part(func(p *Pool) bool { return p.TLS != nil }, beginPoolTLS, poolTLSTable()),
-				doc:   "TLS to the servers.",
-			},
-			{
-				name: "health", none: "no active checks",
-				value: sub(func(p *Pool) *Health { return &p.Health }, healthTable()),
-				doc:   "Active health checks.",
-			},
-			{
-				name:  "ejection",
-				value: sub(func(p *Pool) *Ejection { return &p.Ejection }, ejectionTable()),
-				doc:   "Passive health, learned from live traffic.",
-			},
-			{
-				name:  "keepalive",
-				value: sub(func(p *Pool) *KeepAlive { return &p.KeepAlive }, keepAliveTable()),
-				doc:   "Idle connections kept to HTTP servers.",
-			},
-			{
-				name:  "sessions",
-				value: sub(func(p *Pool) *Sessions { return &p.Sessions }, sessionsTable()),
-				doc:   "What becomes of TCP sessions whose server is lost.",
-			},
+		keys: slices.Concat(poolServerKeys(), poolConnectKeys(), poolStateKeys()),
+	}
+}
+
+// poolServerKeys say which servers there are and how one is chosen.
+func poolServerKeys() []key[Pool] {
+	return []key[Pool]{
+		{
+			name: "servers", required: true,
+			value: list(func(p *Pool) *[]Server { return &p.Servers }, serverTable(), "addr"),
+			doc:   "The servers: an address alone, or a table.",
+		},
+		{
+			name: "balance", def: `"round_robin"`,
+			value: one(func(p *Pool) *string { return &p.Balance },
+				choice("round_robin", "least_conn", "p2c", "random", "source_hash")),
+			doc: "How a server is chosen: in turn by weight, the one with the fewest connections for its " +
+				"weight, the better of two at random (`p2c`), at random, or always the same one for a client " +
+				"address.",
+		},
+	}
+}
+
+// poolStateKeys say how servers are talked to and what is known of them.
+func poolStateKeys() []key[Pool] {
+	return []key[Pool]{
+		{
+			name: "proxy_protocol", def: `"off"`,
+			value: one(func(p *Pool) *string { return &p.ProxyProtocol }, choice("off", "v1", "v2")),
+			doc: "Begins each connection to a server with a header of the PROXY protocol, which tells it the " +
+				"client's address; `v2` also the TLS server name, ALPN and an id. The servers must expect it. " +
+				"HTTP requests then get a connection each, as one must not speak for two clients. Checks send " +
+				"a header that names no client, except to a port of their own.",
+		},
+		{
+			name: "slow_start", def: `"0s"`,
+			value: one(func(p *Pool) *time.Duration { return &p.SlowStart }, duration(0, time.Hour)),
+			doc:   "How long a server that came back takes to get its full share. 0s: it gets it at once.",
+		},
+		{
+			name: "tls", none: "plain",
+			value: part(func(p *Pool) bool { return p.TLS != nil }, beginPoolTLS, poolTLSTable()),
+			doc:   "TLS to the servers.",
+		},
+		{
+			name: "health", none: "no active checks",
+			value: sub(func(p *Pool) *Health { return &p.Health }, healthTable()),
+			doc:   "Active health checks.",
+		},
+		{
+			name:  "ejection",
+			value: sub(func(p *Pool) *Ejection { return &p.Ejection }, ejectionTable()),
+			doc:   "Passive health, learned from live traffic.",
+		},
+		{
+			name:  "keepalive",
+			value: sub(func(p *Pool) *KeepAlive { return &p.KeepAlive }, keepAliveTable()),
+			doc:   "Idle connections kept to HTTP servers.",
+		},
+		{
+			name:  "sessions",
+			value: sub(func(p *Pool) *Sessions { return &p.Sessions }, sessionsTable()),
+			doc:   "What becomes of TCP sessions whose server is lost.",
+		},
+		{
+			name:  "socket",
+			value: sub(func(p *Pool) *PoolSocket { return &p.Socket }, poolSocketTable()),
+			doc:   "Options of the sockets that lead to the servers.",
 		},
 	}
 }
@@ -116,8 +133,8 @@ servers = [
 			{
 				name: "max_conns", def: "0", unit: "connections",
 				value: one(func(s *Server) *int { return &s.MaxConns }, count(0, 10_000_000)),
-				doc: "Connections and requests in flight to it at a time; others go to the next server. 0: no " +
-					"limit.",
+				doc: "Connections and requests in flight to it at a time; others go to the next server, or wait in " +
+					"the pool's `queue`. 0: no limit.",
 			},
 			{
 				name: "backup", def: "false",

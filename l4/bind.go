@@ -40,6 +40,7 @@ type binding struct {
 	accept    []loop.AcceptFunc
 	listeners []*loop.Listener // each touched on its loop only
 	udp       []*udpListener   // the same of an address of UDP
+	options   options          // of the sockets; guarded by Server.mu
 	routing   atomic.Pointer[routing]
 }
 
@@ -82,8 +83,8 @@ func inodeOf(path string) uint64 {
 }
 
 // bind opens the sockets of addr and lets them listen. s.mu is held.
-func (s *Server) bind(addr conf.Addr) (*binding, error) {
-	b := &binding{addr: addr, listeners: make([]*loop.Listener, len(s.shards))}
+func (s *Server) bind(addr conf.Addr, o options) (*binding, error) {
+	b := &binding{addr: addr, options: o, listeners: make([]*loop.Listener, len(s.shards))}
 	for _, w := range s.shards {
 		b.fds = append(b.fds, -1)
 		b.accept = append(b.accept, func(fd int, peer netip.AddrPort) { w.take(b, fd, peer) })
@@ -112,14 +113,14 @@ func (s *Server) bindTCP(b *binding) error {
 	// SO_REUSEPORT lets any process of the same user share an address without a
 	// word. A bind without it tells whether someone is there.
 	if b.addr.Port != 0 && !s.bound(b.addr) {
-		fd, err := at.listen(false)
+		fd, err := at.listen(false, &b.options)
 		if err != nil {
 			return err
 		}
 		loop.CloseSocket(fd)
 	}
 	for i := range b.fds {
-		fd, err := at.listen(true)
+		fd, err := at.listen(true, &b.options)
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func (s *session) cancelPostgres(n int) {
 				seen = append(seen, e.String())
 				job.left++
 				c := &canceller{shard: s.shard, job: job, to: e, fd: -1, text: text}
-				c.start(to.group.ConnectTimeout())
+				c.start(to.group)
 			}
 		}
 	}
@@ -88,10 +88,10 @@ func (j *cancelling) finished() {
 	}
 }
 
-func (c *canceller) start(timeout time.Duration) {
+func (c *canceller) start(g *backend.Group) {
 	l := c.shard.loop
 	c.shard.cancels[c] = struct{}{}
-	fd, connected, err := l.Dial(c.to.Sockaddr())
+	fd, connected, err := l.Dial(c.to.Sockaddr(), g.Socket())
 	if err != nil {
 		c.end()
 		return
@@ -102,7 +102,7 @@ func (c *canceller) start(timeout time.Duration) {
 		return
 	}
 	c.fd = fd
-	l.Arm(&c.timer, timeout, c)
+	l.Arm(&c.timer, g.ConnectTimeout(), c)
 	if connected {
 		c.send()
 	}

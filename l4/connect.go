@@ -33,34 +33,66 @@ func (s *session) route(to *destination) {
 // connect begins to connect to the next member, or closes the session when none is left.
 func (s *session) connect() {
 	for {
-		m, err := s.to.group.Pick(&s.query)
-		if err != nil {
-			s.close(s.unserved())
+		if s.failed && s.connectLeft() <= 0 {
+			s.noBackend()
 			return
 		}
-		s.member, s.backend = m, m.Name()
-		if s.dial() || s.state == stateClosed {
+		m, err := s.to.group.Pick(&s.query)
+		if errors.Is(err, backend.ErrFull) {
+			s.enqueue()
+			return
+		}
+		if err != nil {
+			s.noBackend()
+			return
+		}
+		if s.try(m) {
 			return
 		}
 	}
 }
 
-// unserved says why no member is left to try.
-func (s *session) unserved() reason {
+// use connects to m, which has a slot for the session, or to the next member.
+func (s *session) use(m *backend.Member) {
+	if !s.try(m) {
+		s.connect()
+	}
+}
+
+// try begins to connect to m. It reports false where the next member is to be tried.
+func (s *session) try(m *backend.Member) bool {
+	s.member, s.backend = m, m.Name()
+	return s.dial() || s.state == stateClosed
+}
+
+// noBackend closes a session that no member is left for.
+func (s *session) noBackend() {
 	switch {
 	case s.tlsFailed:
-		return reasonBackendTLS
+		s.close(reasonBackendTLS)
 	case s.failed:
-		return reasonConnectFailed
+		s.close(reasonConnectFailed)
+	default:
+		s.close(reasonNoServer)
 	}
-	return reasonNoServer
+}
+
+// connectLeft is how long the session may still look for a backend, at most the time
+// of one connect.
+func (s *session) connectLeft() time.Duration {
+	g := s.to.group
+	one, all := g.ConnectTimeout(), g.ConnectTotal()
+	if all > 0 {
+		return min(one, s.connecting+all-s.shard.loop.Now())
+	}
+	return one
 }
 
 // dial begins to connect to s.member. It reports false where the next member is to be tried.
 func (s *session) dial() bool {
 	l := s.shard.loop
 	sa := s.member.Endpoint().Sockaddr()
-	fd, connected, err := l.Dial(sa)
+	fd, connected, err := l.Dial(sa, s.to.group.Socket())
 	if err != nil {
 		if outOfDescriptors(err) {
 			s.waitForDescriptor(err)
@@ -80,7 +112,7 @@ func (s *session) dial() bool {
 	if connected {
 		s.connected()
 	} else {
-		s.arm(s.to.group.ConnectTimeout())
+		s.arm(s.connectLeft())
 	}
 	return true
 }
@@ -108,6 +140,9 @@ func (s *session) connectExpired() {
 // connectFailed reports the failure to the member and lets go of it.
 func (s *session) connectFailed(err error) {
 	outcome := backend.Classify(err)
+	if failed, ok := errors.AsType[*backend.SocketError](err); ok {
+		s.to.group.SocketFailed(failed)
+	}
 	s.shard.connectFailures(s.to.pool, outcome)
 	s.member.Report(outcome)
 	s.member.Done()

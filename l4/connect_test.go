@@ -52,6 +52,16 @@ func blackHole(t *testing.T) string {
 		unix.Connect(c, sa)
 		t.Cleanup(func() { unix.Close(c) })
 	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		// Of a listening socket Unacked is the length of its backlog.
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatal("cannot fill the backlog", err)
+		}
+		if info.Unacked > 0 {
+			break
+		}
+	}
 	port := uint16(sa.(*unix.SockaddrInet4).Port)
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()
 }

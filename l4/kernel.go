@@ -27,7 +27,7 @@ type kernel interface {
 	ResetFD(fd int)
 	CloseSocket(fd int)
 
-	Dial(sa unix.Sockaddr) (fd int, connected bool, err error)
+	Dial(sa unix.Sockaddr, options loop.SocketOptions) (fd int, connected bool, err error)
 	Dialed(fd int, sa unix.Sockaddr) (connected bool, err error)
 	SocketError(fd int) error
 	LocalAddr(fd int) netip.AddrPort

@@ -27,6 +27,9 @@ type Listener struct {
 	// ProxyProtocol are the networks, in CIDR notation, whose peers must begin with
 	// a header of the PROXY protocol. Where L7 is empty, those of Conf count.
 	ProxyProtocol []string
+	// Socket are the options of clients' connections. Where L7 is empty, those of
+	// Conf count.
+	Socket conf.ListenSocket
 
 	Conf   *conf.L4                         // where L7 is empty
 	Groups func(pool string) *backend.Group // finds the groups Conf names
@@ -50,6 +53,13 @@ func (l *Listener) proxyProtocol() []string {
 		return l.Conf.ProxyProtocol
 	}
 	return l.ProxyProtocol
+}
+
+func (l *Listener) options() options {
+	if l.Conf != nil {
+		return newOptions(&l.Conf.Socket)
+	}
+	return newOptions(&l.Socket)
 }
 
 // listener is what stays of a Listener over reloads: its counters.

@@ -182,6 +182,8 @@ func (s state) String() string {
 	switch s {
 	case stateAccepted, stateIdentifying, stateSniffing:
 		return "sniffing"
+	case stateQueued:
+		return "queued"
 	case stateTerminating:
 		return "handshaking"
 	case stateConnecting, stateNegotiating, stateSecuring:

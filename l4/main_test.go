@@ -171,6 +171,7 @@ func (w *world) l4(c conf.L4) Listener {
 	if c.SniffMax == 0 {
 		c.SniffMax = 16 << 10
 	}
+	c.Socket.NoDelay = true
 	set(&c.SniffTimeout, patience)
 	set(&c.IdleTimeout, time.Hour)
 	set(&c.HalfClosedTimeout, patience)
@@ -227,7 +228,7 @@ func anyAddr(s string) conf.Addr {
 // poolOf is a pool without checks whose servers are taken in order.
 func poolOf(name string, servers ...string) conf.Pool {
 	p := conf.Pool{
-		Name: name, Balance: "round_robin", ConnectTimeout: patience,
+		Name: name, Balance: "round_robin", ConnectTimeout: patience, Socket: conf.PoolSocket{NoDelay: true},
 		Ejection: conf.Ejection{
 			Enabled: true, Failures: 5, Time: time.Minute, MaxTime: time.Hour, MaxPercent: 50,
 		},

@@ -22,6 +22,9 @@ const (
 	reasonOverLimit                       // the client that a PROXY header named is over a limit
 	reasonNoRoute                         // no route and no default pool
 	reasonNoServer                        // no usable backend
+	reasonQueueFull                       // every backend at its max_conns, and no place in the queue
+	reasonQueueTimeout                    // no slot came free for queue_timeout
+	reasonQueueLeft                       // the client ended while it was in the queue, without having said anything
 	reasonConnectFailed                   // every backend that was tried failed
 	reasonBackendRefusedTLS               // a PostgreSQL or MySQL backend did not accept TLS
 	reasonBackendRefused                  // a MySQL backend took no login at all
@@ -75,6 +78,9 @@ var reasons = [numReasons]struct {
 	reasonOverLimit:         {"over_limit", sideClient, true},
 	reasonNoRoute:           {"no_route", sideClient, false},
 	reasonNoServer:          {"no_server", sideUpstream, true},
+	reasonQueueFull:         {"queue_full", sideUpstream, true},
+	reasonQueueTimeout:      {"queue_timeout", sideUpstream, true},
+	reasonQueueLeft:         {"queue_left", sideClient, false},
 	reasonConnectFailed:     {"connect_failed", sideUpstream, true},
 	reasonBackendRefusedTLS: {"backend_refused_tls", sideUpstream, true},
 	reasonBackendRefused:    {"backend_refused", sideUpstream, false},

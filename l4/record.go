@@ -18,7 +18,8 @@ func newStages(r *metric.Registry) stages {
 }
 
 // The stages follow one another: sniff from the accept to the route, TLS from there
-// to the end of the client's handshake, where Weir ends it, connect from there to an established backend connection, first byte from there to the
+// to the end of the client's handshake, where Weir ends it, connect from there to an
+// established backend connection without the time in the queue, first byte from there to the
 // backend's first byte, deliver from there to the end. The clock is read once
 // more than the loop does: a callback may stand for several stages.
 
@@ -38,14 +39,14 @@ func (s *session) timeTLS() {
 
 func (s *session) timeConnect() {
 	if s.timed {
-		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS
+		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS - s.stages.Queue
 		s.shard.stages.connect.Observe(s.stages.Connect)
 	}
 }
 
 func (s *session) timeFirstByte() {
 	if s.timed {
-		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS - s.stages.Connect
+		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS - s.stages.Queue - s.stages.Connect
 		s.shard.stages.firstByte.Observe(s.stages.FirstByte)
 	}
 }
@@ -56,7 +57,7 @@ func (s *session) record(why reason) {
 	s.counters.closed[why].Add(1)
 	took := time.Since(s.acceptedAt)
 	if s.timed && s.stages.FirstByte > 0 {
-		s.stages.Deliver = took - s.stages.Sniff - s.stages.TLS - s.stages.Connect - s.stages.FirstByte
+		s.stages.Deliver = took - s.stages.Sniff - s.stages.TLS - s.stages.Queue - s.stages.Connect - s.stages.FirstByte
 		s.shard.stages.deliver.Observe(s.stages.Deliver)
 	}
 	log := s.shard.server.access

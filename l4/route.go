@@ -25,6 +25,7 @@ type routing struct {
 	pools    []*destination // each pool once, in the order of the configuration
 	front    *tls.Config    // ends the TLS of clients; nil: all TLS passes through
 	certs    *cert.Store    // of front
+	options  options        // of the sockets that lead here
 }
 
 // destination is where a connection goes: to a group, or to an L7 listener.
@@ -49,7 +50,7 @@ func (d *destination) count() {
 // newRouting resolves all names in l. Unknown names are bugs of the caller, as a
 // checked configuration has none; they are errors all the same.
 func newRouting(l *Listener, ln *listener) (*routing, error) {
-	r := &routing{listener: ln, conf: l.Conf, l7: l.L7}
+	r := &routing{listener: ln, conf: l.Conf, l7: l.L7, options: l.options()}
 	var err error
 	if r.balancer, err = parseNetworks(l.proxyProtocol()); err != nil {
 		return nil, fmt.Errorf("cannot use proxy_protocol of listener %q: %w", l.Name, err)

@@ -52,7 +52,7 @@ func TestPrepareFindsForeignListenersOnOwnPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd, err := at.listen(true)
+	fd, err := at.listen(true, new(options))
 	if err != nil {
 		t.Fatal(err)
 	}

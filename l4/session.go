@@ -16,6 +16,7 @@ import (
 // state is where a session stands.
 //
 //	accepted ───> identifying (a PROXY header comes first), then as accepted
+//	connecting <──> queued (every backend is at its max_conns)
 //	accepted ─┬─> sniffing ──┬─> connecting ─┬─> negotiating ─┐
 //	          │              │     ^    │     │                │
 //	          │              │     └────┘     ├────────────────┴─> relaying ──> halfClosed
@@ -38,6 +39,7 @@ const (
 	stateSniffing
 	stateTerminating
 	stateConnecting
+	stateQueued
 	stateNegotiating
 	stateCancelling
 	stateSecuring
@@ -66,6 +68,7 @@ type session struct {
 	to     *destination
 	query  backend.Query
 	member *backend.Member // holds one of its slots
+	place  *waiting        // in the queue; nil: in none
 
 	ticket     limit.Ticket
 	peer       netip.AddrPort
@@ -201,6 +204,8 @@ func (s *session) Ready(fd int, ev loop.Events) {
 		} else if ev.Failed() && s.shard.loop.SocketError(fd) != nil {
 			s.close(reasonClientReset)
 		}
+	case stateQueued:
+		s.checkQueued(ev)
 	case stateIdentifying:
 		s.identify()
 	case stateSniffing:
@@ -228,6 +233,8 @@ func (s *session) Expire(*loop.Timer) {
 		s.sniffExpired()
 	case stateConnecting:
 		s.connectExpired()
+	case stateQueued:
+		s.close(reasonQueueTimeout)
 	case stateNegotiating:
 		s.unanswered(unix.ETIMEDOUT)
 	case stateCancelling:
@@ -321,6 +328,7 @@ func (s *session) closeSocket(sk *socket, reset bool) {
 
 // giveBack tells the member how the session went and returns its slot.
 func (s *session) giveBack(why reason) {
+	s.leaveQueue()
 	m := s.member
 	if m == nil {
 		return

@@ -39,8 +39,8 @@ type simConn struct {
 	unix bool
 
 	out      *simStream // what the peer sends
-	sent     int     // by the peer
-	arrived  int     // of that; out.taken is how much of it we have read
+	sent     int        // by the peer
+	arrived  int        // of that; out.taken is how much of it we have read
 	finSent  bool
 	finHere  bool
 	err      unix.Errno // pending error
@@ -48,13 +48,13 @@ type simConn struct {
 	keepOpen bool       // the peer never ends its direction
 
 	in      *simStream // what we are to write
-	written int     // by us
-	drained int     // by the peer
-	room    int     // of the socket's buffer
-	busy    int     // room that was short of memory for a moment
-	nospace bool    // a write fell short: room is an edge
-	shut    bool    // we ended our direction
-	stalls  bool    // the peer does not read
+	written int        // by us
+	drained int        // by the peer
+	room    int        // of the socket's buffer
+	busy    int        // room that was short of memory for a moment
+	nospace bool       // a write fell short: room is an edge
+	shut    bool       // we ended our direction
+	stalls  bool       // the peer does not read
 
 	dialing   bool
 	dialErr   unix.Errno // how the connect will end
@@ -200,7 +200,7 @@ func (k *simKernel) CloseSocket(fd int) {
 	k.conns[fd] = nil
 }
 
-func (k *simKernel) Dial(sa unix.Sockaddr) (int, bool, error) {
+func (k *simKernel) Dial(sa unix.Sockaddr, _ loop.SocketOptions) (int, bool, error) {
 	if k.faults && k.one(20) {
 		return -1, false, unix.EMFILE
 	}

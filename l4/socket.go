@@ -92,31 +92,34 @@ func (p place) setPort(port uint16) {
 	}
 }
 
-// listen opens one listening socket, alone on its address or beside others.
-func (p place) listen(shared bool) (int, error) {
+// listen opens one listening socket, alone on its address or beside others, with
+// options that clients' connections take over.
+func (p place) listen(shared bool, clients *options) (int, error) {
 	type option struct{ level, name, value int }
-	options := []option{
+	own := []option{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}, // inherited by what is accepted
 	}
 	if shared {
-		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
+		own = append(own, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
 	if p.family == unix.AF_INET6 {
 		only := 1
 		if p.dual {
 			only = 0
 		}
-		options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only})
+		own = append(own, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only})
 	}
 	fd, err := unix.Socket(p.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	for _, o := range options {
+	for _, o := range own {
 		if err == nil {
 			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, o.level, o.name, o.value))
 		}
+	}
+	if err == nil {
+		err = clients.apply(fd, new(options))
 	}
 	return listenOn(fd, p.sa, err)
 }

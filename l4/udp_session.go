@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -191,7 +192,11 @@ func (s *udpSession) connect() {
 
 func (s *udpSession) dial() error {
 	l := s.shard.events
-	fd, err := l.DialDatagrams(s.member.Endpoint().Sockaddr())
+	g := s.member.Group()
+	fd, err := l.DialDatagrams(s.member.Endpoint().Sockaddr(), g.Socket().Datagrams())
+	if failed, ok := errors.AsType[*backend.SocketError](err); ok {
+		g.SocketFailed(failed)
+	}
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,9 @@ func (u *Update) add(l *Listener) error {
 	}
 	u.certs[l.Name] = r.certs
 	var errs []error
+	if err := r.options.probe(); err != nil {
+		return fmt.Errorf("cannot use listener %q: %w", l.Name, err)
+	}
 	for i, addr := range l.Addrs {
 		if err := u.addAddr(l.Name, i, addr, r); err != nil {
 			errs = append(errs, fmt.Errorf("cannot listen on %q for %q: %w", addr, l.Name, err))
@@ -92,7 +95,7 @@ func (u *Update) addAddr(name string, i int, addr conf.Addr, r *routing) error {
 	if s.stopped || s.bindings[key] != nil {
 		return nil
 	}
-	b, err := s.bind(addr)
+	b, err := s.bind(addr, r.options)
 	if err != nil {
 		return err
 	}
@@ -127,6 +130,7 @@ func (u *Update) Commit() {
 	maps.Copy(s.bindings, u.bound)
 	for key, r := range u.routings {
 		s.bindings[key].routing.Store(r)
+		s.tune(s.bindings[key], r.options)
 	}
 	s.mu.Unlock()
 	for _, b := range u.bound {

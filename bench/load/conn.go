@@ -93,7 +93,7 @@ func (c *conn) begin(due, now time.Duration) {
 func (c *conn) dial() {
 	w := c.w
 	c.started = w.now()
-	fd, connected, err := w.loop.Dial(w.job.sockaddr)
+	fd, connected, err := w.loop.Dial(w.job.sockaddr, loop.NoDelay{})
 	if err == nil {
 		if err = w.loop.Watch(fd, c); err != nil {
 			loop.CloseSocket(fd)

@@ -25,8 +25,8 @@ func (l *Loop) WatchReads(fd int, h Handler) error {
 }
 
 // DialDatagrams returns a UDP socket that sends to sa and takes from nobody else. It
-// is not watched yet. An error leaves nothing open. sa is only read.
-func (l *Loop) DialDatagrams(sa unix.Sockaddr) (int, error) {
+// is not watched yet. An error leaves nothing open. sa is only read; options may be nil.
+func (l *Loop) DialDatagrams(sa unix.Sockaddr, options SocketOptions) (int, error) {
 	own, family := l.dialed.copyOf(sa)
 	if family != unix.AF_INET && family != unix.AF_INET6 {
 		return -1, unix.EAFNOSUPPORT
@@ -35,7 +35,13 @@ func (l *Loop) DialDatagrams(sa unix.Sockaddr) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Connect(fd, own); err != nil {
+	if options != nil {
+		err = options.Apply(fd, family)
+	}
+	if err == nil {
+		err = unix.Connect(fd, own)
+	}
+	if err != nil {
 		CloseSocket(fd)
 		return -1, err
 	}

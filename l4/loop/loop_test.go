@@ -287,7 +287,7 @@ func TestDial(t *testing.T) {
 	dial := func(sa unix.Sockaddr) error {
 		result := make(chan error, 1)
 		on(t, l, func() {
-			fd, connected, err := l.Dial(sa)
+			fd, connected, err := l.Dial(sa, NoDelay{})
 			if err != nil || connected {
 				if fd >= 0 {
 					unix.Close(fd)
@@ -352,7 +352,7 @@ func TestDialedIsNotFooledByAStaleEvent(t *testing.T) {
 	fd, sa := fullBacklog(t)
 	defer unix.Close(fd)
 	on(t, l, func() {
-		c, connected, err := l.Dial(sa)
+		c, connected, err := l.Dial(sa, NoDelay{})
 		if err != nil || connected {
 			t.Fatalf("dial: connected %v, %v", connected, err)
 		}

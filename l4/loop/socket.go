@@ -90,10 +90,27 @@ func (d *dialAddr) copyOf(sa unix.Sockaddr) (unix.Sockaddr, int) {
 	return nil, unix.AF_UNSPEC
 }
 
-// Dial starts to connect to sa and returns a socket that is not watched yet, with
-// TCP_NODELAY set where it is TCP. While connected is false, each event is
-// answered with [Loop.Dialed]. An error leaves nothing open. sa is only read.
-func (l *Loop) Dial(sa unix.Sockaddr) (fd int, connected bool, err error) {
+// SocketOptions prepares a socket of an address family (AF_INET and so on) before it
+// connects. The socket is closed where that fails.
+type SocketOptions interface {
+	Apply(fd, family int) error
+}
+
+// NoDelay are socket options that turn TCP_NODELAY on.
+type NoDelay struct{}
+
+// Apply implements [SocketOptions].
+func (NoDelay) Apply(fd, family int) error {
+	if family == unix.AF_UNIX {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+}
+
+// Dial starts to connect to sa, with options that may be nil, and returns a socket
+// that is not watched yet. While connected is false, each event is answered with
+// [Loop.Dialed]. An error leaves nothing open. sa is only read.
+func (l *Loop) Dial(sa unix.Sockaddr, options SocketOptions) (fd int, connected bool, err error) {
 	own, family := l.dialed.copyOf(sa)
 	if own == nil {
 		return -1, false, unix.EAFNOSUPPORT
@@ -102,9 +119,11 @@ func (l *Loop) Dial(sa unix.Sockaddr) (fd int, connected bool, err error) {
 	if err != nil {
 		return -1, false, err
 	}
-	if family != unix.AF_UNIX {
-		// Only a connection that is gone can fail this, and connect will say so.
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if options != nil {
+		if err = options.Apply(fd, family); err != nil {
+			CloseSocket(fd)
+			return -1, false, err
+		}
 	}
 	switch err = unix.Connect(fd, own); err {
 	case nil:

@@ -20,13 +20,17 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 	if !ok {
 		return fail(message.Internal, ErrClosed)
 	}
-	// TCP_NODELAY is Go's default. No probes: a silent peer is found by the
-	// limits of the exchange, an idle connection has its own, and each probe
-	// setting is a system call per connection.
-	d := net.Dialer{Timeout: tg.connectTimeout, KeepAlive: -1}
+	// Probes are among the options of the pool.
+	d := net.Dialer{Timeout: tg.connectTimeout, KeepAlive: -1, Control: tg.socket.Control}
 	nc, err := d.Dial(tg.network, tg.address)
+	if tcp, ok := nc.(*net.TCPConn); ok && !tg.socket.NoDelay() {
+		_ = tcp.SetNoDelay(false) // package net turned it on; what keeps this from working ends the exchange too
+	}
 	if err != nil {
 		n.failures.Add(1)
+		if failed, ok := errors.AsType[*backend.SocketError](err); ok && tg.pool != nil {
+			tg.pool.SocketFailed(failed)
+		}
 		if backend.Classify(err) == backend.LocalError {
 			return fail(message.Internal, err)
 		}

@@ -195,6 +195,7 @@ func targetOf(m *backend.Member) target {
 	}
 	tg.network, tg.address = e.Addr()
 	tg.tls, tg.member = g.TLS(), m
+	tg.pool, tg.socket = g, g.Socket()
 	return tg
 }
 
@@ -220,6 +221,8 @@ type target struct {
 	header           []byte       // to be sent first; nil: none
 	tls              *backend.TLS // nil: plain
 	member           *backend.Member
+	socket           *backend.Socket
+	pool             *backend.Group // told of options that failed; nil: nobody is
 }
 
 // reuse takes an idle connection, nil when there is none.

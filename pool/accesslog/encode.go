@@ -182,6 +182,7 @@ func (e *encoder) stages(s *Stages) {
 		{"sniff_seconds", s.Sniff},
 		{"tls_seconds", s.TLS},
 		{"route_seconds", s.Route},
+		{"queue_seconds", s.Queue},
 		{"connect_seconds", s.Connect},
 		{"first_byte_seconds", s.FirstByte},
 		{"deliver_seconds", s.Deliver},

@@ -155,7 +155,7 @@ func extremes(v string) *L7Record {
 		Proto: v, Method: b, Host: b, Path: b, Query: b,
 		Status: math.MinInt64, BytesIn: math.MinInt64, BytesOut: math.MinInt64, Duration: math.MaxInt64,
 		Side: v, Reason: v, RequestID: b, Retries: math.MaxInt64,
-		Stages: Stages{math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64},
+		Stages: Stages{math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64},
 	}
 }
 

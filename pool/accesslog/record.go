@@ -28,6 +28,7 @@
 //	retries                     further tries after the first
 //	sniff_seconds, tls_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
 //	                            stages, where they were timed
+//	queue_seconds               in the queue of the pool, where the session was in it
 package accesslog
 
 import (
@@ -91,5 +92,5 @@ type L4Record struct {
 // Stages are the times that parts of an exchange or session took; zero means
 // that the part was not timed or did not happen.
 type Stages struct {
-	Sniff, TLS, Route, Connect, FirstByte, Deliver time.Duration
+	Sniff, TLS, Route, Queue, Connect, FirstByte, Deliver time.Duration
 }

@@ -28,6 +28,17 @@ func withProxy(ctx context.Context, version string) context.Context {
 	return context.WithValue(ctx, proxyKey{}, version)
 }
 
+// socketKey is the key of the socket options in the context of a check.
+type socketKey struct{}
+
+// withSocket has checks under the context take the way of the pool's connections.
+func withSocket(ctx context.Context, s *Socket) context.Context {
+	if s == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, socketKey{}, s)
+}
+
 // tlsKey is the key of the TLS that a pool has, in the context of a check.
 type tlsKey struct{}
 
@@ -54,6 +65,9 @@ func checksByTLS(h *conf.Health) bool {
 // encrypts where the pool does.
 func dialCheck(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
+	if s, _ := ctx.Value(socketKey{}).(*Socket); s != nil {
+		d.Control = s.Control
+	}
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err

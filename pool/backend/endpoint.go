@@ -53,6 +53,7 @@ type endpointKey struct {
 	health           string // the check settings in canonical form
 	proxy            string // v1 or v2 where checks send a PROXY header
 	tls              string // the pool's settings of TLS where checks use them
+	way              string // source addresses and mark of connections to it
 }
 
 func healthKey(h *conf.Health) string {
@@ -74,6 +75,7 @@ type Endpoint struct {
 	server   string // as configured, for people
 	sockaddr unix.Sockaddr
 	health   conf.Health
+	socket   *Socket             // of checks; nil: no options
 	tls      atomic.Pointer[TLS] // for checks; nil: plain
 	hurry    chan struct{}       // tells the check that the endpoint was ejected; holds one
 

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,13 @@ type Group struct {
 	turns  [tierCount]turn
 	budget budget
 
+	queue     queue
+	queued    *metric.Gauge
+	waited    *metric.Histogram
+	overflows *metric.Counter
+
+	complained atomic.Bool // a socket option failed since the last reload
+
 	r    *Registry
 	name string
 	none *metric.Counter // Picks that failed
@@ -33,6 +41,7 @@ type Group struct {
 
 	// The rest is guarded by Registry.mu.
 	pool      *conf.Pool
+	socket    *Socket
 	members   []*Member // in the order of the configuration
 	committed bool
 	retired   bool
@@ -49,17 +58,21 @@ type turn struct {
 
 func newGroup(r *Registry, pool *conf.Pool) *Group {
 	g := &Group{
-		r: r, name: pool.Name, pool: pool,
+		r: r, name: pool.Name, pool: pool, socket: newSocket(&pool.Socket),
 		none: r.metrics.Counter(metric.BackendPickFailures, pool.Name, "none"),
 		full: r.metrics.Counter(metric.BackendPickFailures, pool.Name, "full"),
+
+		queued:    r.metrics.Gauge(metric.BackendQueued, pool.Name),
+		waited:    r.metrics.Histogram(metric.BackendQueueSeconds, pool.Name),
+		overflows: r.metrics.Counter(metric.BackendQueueOverflows, pool.Name),
 	}
-	g.table.Store(&table{pool: pool})
+	g.table.Store(newTable(g))
 	return g
 }
 
 // Pick chooses a member for q and reserves one slot on it, to be given back with
-// Done. A query gets each member at most once and maxTries (16) in all. It returns
-// ErrNoServer or ErrFull. It takes no lock and allocates nothing.
+// Done. A query gets each member at most once and connect_tries in all. It returns
+// ErrNoServer, or ErrFull: then Enqueue may be worth it. It takes no lock and allocates nothing.
 func (g *Group) Pick(q *Query) (*Member, error) {
 	m, full := g.table.Load().pick(q)
 	switch {
@@ -82,6 +95,21 @@ func (g *Group) Conf() *conf.Pool { return g.table.Load().pool }
 
 // ConnectTimeout is how long connecting to a member may take.
 func (g *Group) ConnectTimeout() time.Duration { return g.table.Load().pool.ConnectTimeout }
+
+// Socket gives the options of sockets that lead to the group's members.
+func (g *Group) Socket() *Socket { return g.table.Load().socket }
+
+// SocketFailed counts an option that a socket could not have, though it could when
+// the configuration came into force, and logs the first one. It does not block.
+func (g *Group) SocketFailed(err *SocketError) {
+	g.r.metrics.Counter(metric.BackendSocketFailures, g.name, err.Key).Inc()
+	if !g.complained.Swap(true) {
+		g.r.events.add(slog.LevelError, "cannot connect to backends of a pool", "pool", g.name, "error", err)
+	}
+}
+
+// ConnectTotal is how long all connects of one session may take, 0: no limit.
+func (g *Group) ConnectTotal() time.Duration { return g.table.Load().pool.ConnectTotal }
 
 // RequestStarted counts one request for the retry budget. Retries are not requests.
 func (g *Group) RequestStarted() { g.budget.requests.Add(1) }

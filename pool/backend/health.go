@@ -51,7 +51,7 @@ type netProber struct{}
 
 func (netProber) check(ctx context.Context, e *Endpoint) (finding, error) {
 	network, address := checkAddr(e)
-	ctx = withProxy(ctx, e.key.proxy)
+	ctx = withSocket(withProxy(ctx, e.key.proxy), e.socket)
 	h := &e.health
 	if t := e.tls.Load(); t != nil {
 		ctx = withTLS(ctx, t.configFor(e))
@@ -76,7 +76,7 @@ func (netProber) check(ctx context.Context, e *Endpoint) (finding, error) {
 }
 
 func (netProber) probe(ctx context.Context, e *Endpoint) error {
-	return tcpCheck(ctx, e.key.network, e.key.address)
+	return tcpCheck(withSocket(ctx, e.socket), e.key.network, e.key.address)
 }
 
 // startChecks starts the active check of e if it has one. r.mu is held.

@@ -53,12 +53,19 @@ func (m *Member) Name() string { return m.name }
 // InFlight says how many slots are reserved.
 func (m *Member) InFlight() int { return int(m.inFlight.Load()) }
 
+// InRotation reports whether the group gives work to the member at present.
+func (m *Member) InRotation() bool { return m.rotating.Load() }
+
 // Done gives back the slot that Pick reserved. It must be called exactly once
 // for each Pick, also when the member has left the group since.
 func (m *Member) Done() {
+	if m.group.queue.length.Load() > 0 && m.group.passOn(m) {
+		return
+	}
 	if m.inFlight.Add(-1) < 0 {
 		panic("BUG: Done of " + m.name + " without a Pick")
 	}
+	m.group.serveQueue()
 }
 
 // reserve takes a slot unless max_conns of them are taken. Two callers can never

@@ -71,6 +71,9 @@ func Classify(err error) Outcome {
 	if err == nil {
 		return Connected
 	}
+	if _, ok := errors.AsType[*SocketError](err); ok {
+		return LocalError
+	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return classifyErrno(errno)
 	}

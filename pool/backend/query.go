@@ -37,9 +37,14 @@ func (q *Query) take(m *Member) bool {
 	if q.has(m) || !m.reserve() {
 		return false
 	}
+	q.note(m)
+	return true
+}
+
+// note remembers that q was given m.
+func (q *Query) note(m *Member) {
 	q.tried[q.count] = m.id
 	q.count++
-	return true
 }
 
 // HashAddr is the Hash of a client's address: FNV-1a, so that it is the same in

@@ -139,6 +139,9 @@ func (r *Registry) nextID() uint64 {
 func (r *Registry) endpoint(p place, pool *conf.Pool, secure *TLS) *Endpoint {
 	h := &pool.Health
 	key := endpointKey{network: p.network, address: p.address, name: p.name, health: healthKey(h)}
+	if p.network != "unix" {
+		key.way = wayKey(&pool.Socket)
+	}
 	if h.Type != "" && h.Port == 0 && pool.ProxyProtocol != "off" { // a port for checks is another listener
 		key.proxy = pool.ProxyProtocol
 	}
@@ -152,6 +155,7 @@ func (r *Registry) endpoint(p place, pool *conf.Pool, secure *TLS) *Endpoint {
 	if e == nil {
 		e = &Endpoint{
 			id: r.nextID(), key: key, server: p.server, sockaddr: p.sockaddr, health: *h, hurry: make(chan struct{}, 1),
+			socket: checkSocket(&pool.Socket),
 		}
 		if key.tls != "" {
 			e.tls.Store(secure)

@@ -43,11 +43,12 @@ func (g *Group) rebuild(now time.Time) {
 		g.nextRamp = now.Add(max(g.pool.SlowStart/rampSteps, rampFloor))
 		g.r.wakeKeeper()
 	}
-	t := &table{pool: g.pool}
+	t := newTable(g)
 	for i := range t.tiers {
 		t.tiers[i] = newTier(g.pool.Balance, slots[i], &g.turns[i].n, len(g.members))
 	}
 	g.table.Store(t)
+	g.serveQueue()
 	g.seek(len(slots[tierPrimary])+len(slots[tierBackup]) > 0)
 }
 

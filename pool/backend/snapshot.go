@@ -48,6 +48,10 @@ func (r *Registry) Prepare(ctx context.Context, pools []conf.Pool, dns conf.DNS)
 			r.mu.Unlock()
 			return nil, err
 		}
+		if err := newSocket(&p.Socket).probe(p); err != nil {
+			r.mu.Unlock()
+			return nil, fmt.Errorf("cannot use pool %q: %w", p.Name, err)
+		}
 		g := r.groups[p.Name]
 		if g == nil {
 			g = newGroup(r, p)
@@ -200,7 +204,8 @@ func (r *Registry) Commit(s *Snapshot) {
 	r.order = slices.Clone(s.groups)
 	for i, g := range s.groups {
 		r.groups[g.name] = g
-		g.pool = &s.pools[i]
+		g.pool, g.socket = &s.pools[i], newSocket(&s.pools[i].Socket)
+		g.complained.Store(false)
 		g.tls.Store(s.tls[i])
 		if t := g.pool.TLS; t != nil && !t.Verify {
 			r.events.add(slog.LevelWarn, "servers are not verified: anyone in between can read and change everything",

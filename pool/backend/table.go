@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"weir/conf"
@@ -10,8 +11,19 @@ import (
 // and the balancers over them. It is immutable (the balancers' turns apart) and
 // replaced as a whole whenever a state, a weight or the set of members changes.
 type table struct {
-	pool  *conf.Pool
-	tiers [tierCount]tier
+	pool   *conf.Pool
+	socket *Socket
+	tries  uint32 // members that one query may try
+	tiers  [tierCount]tier
+}
+
+// newTable makes a table of g without members.
+func newTable(g *Group) *table {
+	t := &table{pool: g.pool, socket: g.socket, tries: maxTries}
+	if n := g.pool.ConnectTries; n > 0 {
+		t.tries = uint32(min(n, maxTries))
+	}
+	return t
 }
 
 // The tiers of a group. A later one is used only where nothing in an earlier
@@ -67,7 +79,7 @@ func newTier(balance string, slots []slot, turn *atomic.Uint64, total int) tier 
 // pick searches the tiers in order. full reports that a member was passed over
 // only because of its max_conns.
 func (t *table) pick(q *Query) (m *Member, full bool) {
-	if q.count == maxTries {
+	if q.count >= t.tries {
 		return nil, false
 	}
 	for i := range t.tiers {
@@ -87,6 +99,16 @@ func (t *table) pick(q *Query) (m *Member, full bool) {
 		}
 	}
 	return nil, false
+}
+
+// inUse reports whether m takes work: it is in the first tier that has any members.
+func (t *table) inUse(m *Member) bool {
+	for i := range t.tiers {
+		if slots := t.tiers[i].slots; len(slots) > 0 {
+			return slices.ContainsFunc(slots, func(s slot) bool { return s.m == m })
+		}
+	}
+	return false
 }
 
 // scan tries the slots one after the other, from start on and around.

@@ -41,6 +41,22 @@ var (
 		MaxSets: backendSets,
 		Help:    "Active health checks by result: ok or failed.",
 	}
+	BackendSocketFailures = &Def{
+		Name: "weir_backend_socket_option_failures_total", Kind: KindCounter, Labels: []string{"pool", "option"},
+		Help: "Connects that failed because the socket could not have an option, by key of [pool.NAME.socket].",
+	}
+	BackendQueued = &Def{
+		Name: "weir_backend_queued", Kind: KindGauge, Labels: []string{"pool"},
+		Help: "Sessions that wait because every backend of the pool is at its max_conns.",
+	}
+	BackendQueueSeconds = &Def{
+		Name: "weir_backend_queue_seconds", Kind: KindHistogram, Labels: []string{"pool"},
+		Help: "Time sessions waited in the queue of the pool, however it ended.",
+	}
+	BackendQueueOverflows = &Def{
+		Name: "weir_backend_queue_overflows_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Sessions turned away because the queue of the pool was full or off.",
+	}
 	BackendDNSLookups = &Def{
 		Name: "weir_backend_dns_lookups_total", Kind: KindCounter, Labels: []string{"result"},
 		Help: "Lookups of server names by result: ok, empty, failed or timeout.",
@@ -49,5 +65,6 @@ var (
 
 var backendDefs = []*Def{
 	BackendUp, BackendStateChanges, BackendEjections, BackendPicks, BackendPickFailures,
-	BackendInFlight, BackendChecks, BackendDNSLookups,
+	BackendInFlight, BackendChecks, BackendSocketFailures,
+	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
 }

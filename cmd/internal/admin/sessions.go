@@ -78,7 +78,7 @@ type SessionStatus struct {
 	Route    string    `json:"route,omitempty"`
 	Pool     string    `json:"pool,omitempty"`
 	Backend  string    `json:"backend,omitempty"`
-	State    string    `json:"state"` // sniffing, connecting, relaying, half_closed
+	State    string    `json:"state"` // sniffing, queued, connecting, relaying, half_closed
 	Start    time.Time `json:"start"`
 	Age      float64   `json:"age_seconds"`
 	Idle     float64   `json:"idle_seconds"` // since the last byte

@@ -136,6 +136,7 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 				Name: c.Name, Addrs: c.Listen, L7: c.Name,
 				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
 				ConnRate: c.MaxConnRate, ConnRatePerSource: c.MaxConnRatePerSource, ProxyProtocol: c.ProxyProtocol,
+				Socket: c.Socket,
 			})
 		}
 		if len(c.Redirect) > 0 {
@@ -144,6 +145,7 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 				Name: name, Addrs: c.Redirect, L7: name,
 				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
 				ConnRate: c.MaxConnRate, ConnRatePerSource: c.MaxConnRatePerSource, ProxyProtocol: c.ProxyProtocol,
+				Socket: c.Socket,
 			})
 		}
 	}
