@@ -112,7 +112,8 @@ func (ck *checker) poolTLS(p *Pool) {
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if s.Addr.Network == "unix" && t.Name == "" && !ck.has(&t.Name) {
-			ck.add(ck.at(&s.Addr), "", "servers: %s has no host name to verify; [pool.%s.tls] needs a name", s.Addr, p.Name)
+			ck.add(ck.at(&s.Addr), "", "servers: %s has no host name to verify; [pool.%s.tls] needs a name",
+				s.Addr, p.Name)
 		}
 	}
 }

@@ -194,8 +194,9 @@ pool = "app"
 		keys: []key[L7]{
 			{
 				name: "certs", required: true,
-				value: list(func(l *L7) *[]Cert { return &l.TLS.Certs }, certTable("[[l7.tls.certs]]", l7CertExample), ""),
-				doc:   "Certificates with their keys.",
+				value: list(func(l *L7) *[]Cert { return &l.TLS.Certs }, certTable("[[l7.tls.certs]]", l7CertExample),
+					""),
+				doc: "Certificates with their keys.",
 			},
 			{
 				name: "min_version", def: `"1.2"`,

@@ -3,6 +3,7 @@ package l4
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 
 	"weir/l4/sniff"
 	"weir/pool/backend"
@@ -62,7 +63,10 @@ func (s *session) describe(c *sniff.ProxyClient) {
 	c.UniqueID = hex.AppendEncode(nil, random[:])
 	if f := s.facts; f != nil {
 		c.Authority, c.ALPN = []byte(s.sni), []byte(f.alpn)
-		c.TLS = &sniff.ProxyTLS{Version: f.version, Cipher: f.cipher, Verified: f.subject != "", CommonName: f.name}
+		c.TLS = &sniff.ProxyTLS{
+			Version: strings.Replace(f.version, " ", "v", 1), Cipher: f.cipher,
+			Verified: f.subject != "", CommonName: f.name,
+		}
 		return
 	}
 	up, hello := &s.up, &s.shard.hello

@@ -34,7 +34,7 @@ const (
 	reasonCancelLimit                     // more CancelRequests than are passed on
 	reasonTLSHandshake                    // Weir was to end the client's TLS, and the handshake failed
 	reasonTLSTimeout                      // the same, because it took too long
-	reasonBackendTLS                      // no backend that was tried could be used by TLS, or one ended it with an alert
+	reasonBackendTLS                      // no backend could be used by TLS, or one ended it with an alert
 	reasonNoDescriptors                   // Weir was out of descriptors
 	reasonBackendDown                     // the active check took the backend out
 	reasonBackendRemoved                  // the backend left the pool

@@ -5,7 +5,7 @@ import "encoding/binary"
 // ProxyTLS is what a header of version 2 says of TLS between a client and the proxy
 // (PROXY protocol section 2.2.5).
 type ProxyTLS struct {
-	Version, Cipher string // "TLS 1.3"; the cipher by its name of IANA
+	Version, Cipher string // "TLSv1.3", as OpenSSL writes it; the cipher by its name of IANA
 	Verified        bool   // the client showed a certificate, which was verified
 	CommonName      string // of that certificate
 }

@@ -15,7 +15,8 @@
 //	pool, backend               group, and the server that was chosen last
 //	client, client_port         the peer; the port only where client_ip = "full"
 //	sni                         name asked for in the TLS hello
-//	tls, alpn, client_cert      l4, where Weir ended TLS: version, protocol agreed on, subject of the client's certificate
+//	tls, alpn, client_cert      l4, where Weir ended TLS: version, protocol agreed on, subject of
+//	                            the client's certificate
 //	proto, method, host         of the request, as received
 //	path, query                 the query only where query = true
 //	status                      of the response, 0 where none was sent

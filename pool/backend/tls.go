@@ -35,13 +35,13 @@ func loadTLS(c *conf.PoolTLS, before *TLS) (*TLS, error) {
 		return nil, nil
 	}
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%#v", *c)
+	_, _ = fmt.Fprintf(sum, "%#v", *c) // a hash takes everything
 	read := func(path string) (pem []byte, err error) {
 		if path == "" {
 			return nil, nil
 		}
 		pem, err = os.ReadFile(path)
-		fmt.Fprintf(sum, " %d ", len(pem))
+		_, _ = fmt.Fprintf(sum, " %d ", len(pem))
 		sum.Write(pem)
 		return pem, err
 	}
