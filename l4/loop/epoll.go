@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -77,8 +78,9 @@ func (p *epoll) wake() error {
 	if p.woken.Swap(true) {
 		return nil
 	}
-	one := [8]byte{7: 1} // not zero in either byte order
-	if _, err := unix.Write(p.wakeFD, one[:]); err != nil && err != unix.EAGAIN {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1) // nobody reads the counter: it is full after 2^64 of them
+	if _, err := unix.Write(p.wakeFD, one[:]); err != nil {
 		return os.NewSyscallError("write to eventfd", err)
 	}
 	return nil

@@ -73,3 +73,11 @@ func TestTasksAfterAPanic(t *testing.T) {
 		t.Errorf("%d rounds: a wake-up was lost", rounds)
 	}
 }
+
+// TestWakesWithoutEnd: no number of wake-ups uses up what they are told by.
+func TestWakesWithoutEnd(t *testing.T) {
+	l, _ := newLoop(t)
+	for range 2000 {
+		on(t, l, func() {})
+	}
+}
