@@ -19,7 +19,7 @@ PAGES := config metrics cli
 # Set where a program that some tests need is missing and cannot be installed (see .ci/deps).
 SKIP  = $$(bash .ci/deps --skip)
 
-.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture simulate bench-compare bench-calibrate bench-report bench-gate cover vuln clean help
+.PHONY: build run test check deps fmt fmt-check vet lint unit race fuzz bench docs check-docs e2e race-e2e torture soak simulate bench-compare bench-calibrate bench-report bench-gate cover vuln clean help
 
 build: ## build bin/weir
 	$(GO) build -trimpath -o bin/weir ./cmd/weir
@@ -66,6 +66,9 @@ torture: ## the long forms of the e2e tests: 1,000 reloads and the like
 .PHONY: bench-torture
 bench-torture: build ## misbehave in every way for DURATION, 10m without; SEED=n plays one again
 	./bin/weir bench torture --duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED))
+
+soak: ## random L4 sessions against a checksum oracle, for DURATION, 10m without
+	$(GO) test ./l4 -run TestSoak -v -timeout 24h -soak $(or $(DURATION),10m)
 
 simulate: ## live through 100,000 sessions in a simulated kernel
 	$(GO) test ./l4 -run TestSimulation -v -timeout 30m -sim.seeds 100000

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,16 +15,21 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/pool"
 )
 
-// The stress test runs random sessions, each of which knows what it must read: a
-// plan, sent as the first bytes, tells the origin what the client does.
+// The soak runs random sessions, each of which knows what it must read: a plan, sent
+// as the first bytes, tells the origin what the client does.
 const (
-	stressTime    = 2 * time.Second
-	stressClients = 24
-	planSize      = 8 * 4
-	stressMost    = 4 << 20
+	soakClients  = 24
+	planSize     = 8 * 4
+	soakMost     = 64 << 20
+	soakPatience = 2 * time.Minute // a stalled, large session on a busy machine
+	// soakMemory is how much a session may hold, whatever its peers do.
+	soakMemory = 256 << 10
 )
+
+var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; 0: 20s, or 5s under the race detector")
 
 // plan is one session. A side that breaks sends its part only up to a point and
 // then resets the connection; the other must then see an error, not an end.
@@ -35,17 +41,19 @@ type plan struct {
 
 func newPlan(rnd *rand.Rand) plan {
 	size := func() uint64 {
-		switch n := rnd.IntN(20); {
-		case n < 4:
+		switch n := rnd.IntN(400); {
+		case n < 80:
 			return 0
-		case n < 14:
+		case n < 280:
 			return rnd.Uint64N(2 << 10)
-		case n < 19:
+		case n < 380:
 			return rnd.Uint64N(300 << 10)
+		case n < 399:
+			return rnd.Uint64N(4 << 20)
 		}
-		return rnd.Uint64N(stressMost + 1)
+		return rnd.Uint64N(soakMost + 1)
 	}
-	p := plan{seed: rnd.Uint64N(1 << 40), up: size(), down: size(), upCut: stressMost + 1, downCut: stressMost + 1}
+	p := plan{seed: rnd.Uint64N(1 << 40), up: size(), down: size(), upCut: soakMost + 1, downCut: soakMost + 1}
 	switch rnd.IntN(8) {
 	case 0:
 		p.upCut = rnd.Uint64N(p.up + 1)
@@ -85,9 +93,9 @@ func at(seed, offset uint64, n int) []byte {
 	return pattern[from:min(from+n, len(pattern))]
 }
 
-// stressSend sends size bytes in pieces of random length, with pauses, and ends the
+// soakSend sends size bytes in pieces of random length, with pauses, and ends the
 // direction; or breaks at cut.
-func stressSend(c *net.TCPConn, rnd *rand.Rand, seed, size, cut uint64) error {
+func soakSend(c *net.TCPConn, rnd *rand.Rand, seed, size, cut uint64) error {
 	piece := 1 + rnd.IntN(128<<10)
 	if size < 4<<10 {
 		piece = 1 + rnd.IntN(64)
@@ -105,16 +113,24 @@ func stressSend(c *net.TCPConn, rnd *rand.Rand, seed, size, cut uint64) error {
 			return err
 		}
 		sent += uint64(n)
-		if rnd.IntN(16) == 0 {
-			time.Sleep(time.Duration(rnd.IntN(1000)) * time.Microsecond)
-		}
+		soakPause(rnd)
+	}
+}
+
+// soakPause often waits a little and now and then stalls.
+func soakPause(rnd *rand.Rand) {
+	switch n := rnd.IntN(4000); {
+	case n == 0:
+		time.Sleep(time.Duration(rnd.IntN(1000)) * time.Millisecond)
+	case n < 250:
+		time.Sleep(time.Duration(rnd.IntN(1000)) * time.Microsecond)
 	}
 }
 
 var errOrderlyEnd = errors.New("an orderly end")
 
-// stressReceive reads to the end and compares. broken says that the peer breaks.
-func stressReceive(c *net.TCPConn, rnd *rand.Rand, seed, size uint64, broken bool) error {
+// soakReceive reads to the end and compares. broken says that the peer breaks.
+func soakReceive(c *net.TCPConn, rnd *rand.Rand, seed, size uint64, broken bool) error {
 	buf := make([]byte, 1+rnd.IntN(96<<10))
 	for got := uint64(0); ; {
 		n, err := c.Read(buf)
@@ -139,17 +155,15 @@ func stressReceive(c *net.TCPConn, rnd *rand.Rand, seed, size uint64, broken boo
 		default:
 			return nil
 		}
-		if rnd.IntN(16) == 0 {
-			time.Sleep(time.Duration(rnd.IntN(2000)) * time.Microsecond)
-		}
+		soakPause(rnd)
 	}
 }
 
-// stressSide plays one side of p. Errors of a session in which a side breaks are
+// soakSide plays one side of p. Errors of a session in which a side breaks are
 // expected, except that wrong bytes or an orderly end never are.
-func stressSide(c *net.TCPConn, p plan, client bool) error {
+func soakSide(c *net.TCPConn, p plan, client bool) error {
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(soakPatience))
 	rnd := func(salt uint64) *rand.Rand { return rand.New(rand.NewPCG(p.seed, salt)) }
 	out, cut, in, peerCut := p.down, p.downCut, p.up, p.upCut
 	salt := uint64(0)
@@ -158,8 +172,8 @@ func stressSide(c *net.TCPConn, p plan, client bool) error {
 		salt = 2
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- stressSend(c, rnd(salt), p.seed+salt, out, cut) }()
-	err := stressReceive(c, rnd(salt+1), p.seed+2-salt, in, peerCut <= in)
+	go func() { sent <- soakSend(c, rnd(salt), p.seed+salt, out, cut) }()
+	err := soakReceive(c, rnd(salt+1), p.seed+2-salt, in, peerCut <= in)
 	errSend := <-sent
 	switch {
 	case cut <= out:
@@ -172,10 +186,15 @@ func stressSide(c *net.TCPConn, p plan, client bool) error {
 	return err
 }
 
-// TestStress runs sessions of every kind while listeners change. What is left
+// TestSoak runs sessions of every kind and size while listeners change. What is left
 // behind at the end (descriptors, buffers, slots, tickets) is for newWorld to find,
 // and goroutines for TestMain.
-func TestStress(t *testing.T) {
+func TestSoak(t *testing.T) {
+	if *soakTime == 0 {
+		if *soakTime = 20 * time.Second; raceEnabled {
+			*soakTime = 5 * time.Second
+		}
+	}
 	var failures atomic.Int32
 	fail := func(who string, p plan, err error) {
 		if failures.Add(1) < 10 {
@@ -190,7 +209,7 @@ func TestStress(t *testing.T) {
 			return // a client that broke at once
 		}
 		p := parsePlan(b)
-		if err := stressSide(c, p, false); err != nil {
+		if err := soakSide(c, p, false); err != nil {
 			fail("server", p, err)
 		}
 	}
@@ -198,10 +217,10 @@ func TestStress(t *testing.T) {
 	always := w.l4(conf.L4{Pool: "p"})
 	w.serve(always)
 	addr := w.srv.Addrs("t")[0]
-	end := time.Now().Add(stressTime)
+	end := time.Now().Add(*soakTime)
 	var wg sync.WaitGroup
 	var sessions atomic.Int64
-	for i := range stressClients {
+	for i := range soakClients {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(i), 1))
 			for time.Now().Before(end) && failures.Load() == 0 {
@@ -212,7 +231,7 @@ func TestStress(t *testing.T) {
 					return
 				}
 				if _, err = c.Write(p.bytes()); err == nil {
-					err = stressSide(c.(*net.TCPConn), p, true)
+					err = soakSide(c.(*net.TCPConn), p, true)
 				}
 				if err != nil {
 					fail("client", p, err)
@@ -221,13 +240,26 @@ func TestStress(t *testing.T) {
 			}
 		})
 	}
-	updates := 0
+	updates, most := 0, 0
 	for ; time.Now().Before(end); updates++ {
 		also := w.l4(conf.L4{Name: "also", Pool: "p"})
 		listeners := []Listener{always, also}
 		w.serve(listeners[:1+updates%2]...)
 		time.Sleep(5 * time.Millisecond)
+		most = max(most, liveBytes())
 	}
 	wg.Wait()
-	t.Logf("%d sessions, %d updates", sessions.Load(), updates)
+	t.Logf("%d sessions, %d updates, %d KiB held at most", sessions.Load(), updates, most>>10)
+	if most > soakClients*soakMemory {
+		t.Errorf("%d bytes held, want at most %d for each of %d sessions", most, soakMemory, soakClients)
+	}
+}
+
+// liveBytes is what all buffers in use hold together.
+func liveBytes() int {
+	n := 0
+	for _, class := range pool.Stats() {
+		n += class.LiveBytes
+	}
+	return n
 }
