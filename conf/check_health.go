@@ -39,6 +39,7 @@ func (ck *checker) healthKeys(h *Health) {
 		{"role", &h.Role, login},
 		{"max_lag", &h.MaxLag, " postgres "},
 		{"script", &h.Script, expect},
+		{"udp", &h.UDP, expect},
 	} {
 		if ck.has(k.field) && !strings.Contains(k.types, " "+h.Type+" ") {
 			ck.add(ck.at(k.field), "", "%s: it has no effect in a check of type %q", k.name, h.Type)

@@ -8,6 +8,7 @@ func (ck *checker) pool(p *Pool) {
 	ck.poolTLS(p)
 	ck.health(&p.Health)
 	ck.sources(p)
+	ck.udpHealth(p)
 	order(ck, &p.Ejection.Time, &p.Ejection.MaxTime, formatDuration, "time", "max_time", &p.Ejection)
 }
 

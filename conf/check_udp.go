@@ -80,3 +80,19 @@ func (ck *checker) udpPool(name *string) {
 		}
 	}
 }
+
+// udpHealth checks that a check by UDP can reach the servers of its pool.
+func (ck *checker) udpHealth(p *Pool) {
+	if !p.Health.UDP {
+		return
+	}
+	at := ck.at(&p.Health.UDP)
+	if p.ProxyProtocol != "off" {
+		ck.add(at, "", "udp: a datagram has no room for the header of proxy_protocol = %q", p.ProxyProtocol)
+	}
+	for i := range p.Servers {
+		if a := p.Servers[i].Addr; a.Network == "unix" {
+			ck.add(at, "", "udp: the server %s takes no datagrams", a)
+		}
+	}
+}

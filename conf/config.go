@@ -150,6 +150,7 @@ type Health struct {
 	Role     string        // what the pool uses: any, primary, replica
 	MaxLag   time.Duration // of a replica that the pool uses; 0: no limit
 	Script   []HealthStep  // expect
+	UDP      bool          // expect: each step sends a datagram
 }
 
 // HealthStep is one step of an expect check: it sends, then waits. One of the two

@@ -110,6 +110,18 @@ servers = ["10.0.0.7:110"]
 [pool.pop3.health]
 type = "expect"
 script = [{ expect = "+OK" }, { send = "QUIT\\r\\n", expect = "+OK" }]
+
+[pool.resolvers]
+servers = ["10.0.0.53:53"]
+
+[pool.resolvers.health]
+type = "expect"
+udp = true
+
+# DNS: who is responsible for the root? The answer repeats the number, "ab".
+[[pool.resolvers.health.script]]
+send = "ab\\u0001\\u0000\\u0000\\u0001\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0002\\u0000\\u0001"
+expect = "ab"
 `
 
 // httpHealthKeys are the keys of a health check of type http.
@@ -197,6 +209,11 @@ func databaseHealthKeys() []key[Health] {
 			name:  "script",
 			value: list(func(h *Health) *[]HealthStep { return &h.Script }, healthStepTable(), ""),
 			doc:   "`expect`: what to send and what to wait for, in this order.",
+		},
+		{
+			name: "udp", def: "false",
+			value: one(func(h *Health) *bool { return &h.UDP }, boolean()),
+			doc:   "`expect`: by UDP; each `send` is a datagram.",
 		},
 	}
 }

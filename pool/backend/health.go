@@ -70,6 +70,9 @@ func (netProber) check(ctx context.Context, e *Endpoint) (finding, error) {
 	case checkSMTP:
 		return finding{}, smtpCheck(ctx, network, address)
 	case checkExpect:
+		if h.UDP {
+			network = "udp"
+		}
 		return finding{}, expectCheck(ctx, network, address, h.Script)
 	}
 	return finding{}, tcpCheck(ctx, network, address)
