@@ -12,8 +12,8 @@ func poolSocketTable() table[PoolSocket] {
 	return table[PoolSocket]{
 		head: "[pool.NAME.socket]",
 		doc: "Options of the sockets that lead to the servers, for TCP, HTTP and checks alike; of UDP only\n" +
-			"`source` and `mark`. Unix sockets have none of them. An option that this machine or the rights of the process do not allow refuses the\n" +
-			"start or the reload. A reload changes connections made from then on.",
+			"`source` and `mark`. Unix sockets have none of them. An option that this machine or the rights of\n" +
+			"the process do not allow refuses the start or the reload. A reload changes connections made from then on.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080"]

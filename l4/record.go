@@ -46,7 +46,8 @@ func (s *session) timeConnect() {
 
 func (s *session) timeFirstByte() {
 	if s.timed {
-		s.stages.FirstByte = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS - s.stages.Queue - s.stages.Connect
+		before := s.stages.Sniff + s.stages.TLS + s.stages.Queue + s.stages.Connect
+		s.stages.FirstByte = time.Since(s.acceptedAt) - before
 		s.shard.stages.firstByte.Observe(s.stages.FirstByte)
 	}
 }
