@@ -18,6 +18,7 @@ type Session struct {
 	// ID is unique in the process and never used again.
 	ID       uint64
 	Listener string
+	Network  string         // "tcp", of unix sockets too, or "udp"
 	Client   netip.AddrPort // the zero value on a unix socket
 	SNI      string         // what the client asked for, "" where nothing did
 	Route    string
@@ -76,9 +77,9 @@ func (s *Server) List(ctx context.Context, f Filter, after uint64, limit int) (P
 		after = ^uint64(0)
 	}
 	perLoop := make([][]Session, len(s.shards))
-	err := s.eachShard(ctx, func(sh *shard) func(*session) (int, bool) {
+	err := s.eachShard(ctx, func(sh *shard) visitor {
 		own := make([]Session, 0, 16)
-		return func(v *session) (int, bool) {
+		return func(v live) (int, bool) {
 			if id := v.ID(); id >= after || f.ID != 0 && f.ID != id {
 				return 0, true
 			}
@@ -109,8 +110,8 @@ func (s *Server) List(ctx context.Context, f Filter, after uint64, limit int) (P
 // error some of them may have ended.
 func (s *Server) End(ctx context.Context, f Filter) (int, error) {
 	ended := make([]int, len(s.shards))
-	err := s.eachShard(ctx, func(sh *shard) func(*session) (int, bool) {
-		return func(v *session) (int, bool) {
+	err := s.eachShard(ctx, func(sh *shard) visitor {
+		return func(v live) (int, bool) {
 			if f.ID != 0 && f.ID != v.ID() {
 				return 0, true
 			}
@@ -135,12 +136,12 @@ func (s *Server) End(ctx context.Context, f Filter) (int, error) {
 
 var errClosing = errors.New("the server is closing")
 
-// eachShard walks the sessions of all loops at the same time. What visitor returns
+// eachShard walks the sessions of all loops at the same time. What visit returns
 // is used on the one loop; when eachShard returns without an error, all have ended.
-func (s *Server) eachShard(ctx context.Context, visitor func(*shard) func(*session) (int, bool)) error {
+func (s *Server) eachShard(ctx context.Context, visit func(*shard) visitor) error {
 	done := make(chan struct{}, len(s.shards))
 	for _, sh := range s.shards {
-		if !sh.startScan(visitor(sh), func() { done <- struct{}{} }) {
+		if !sh.startScan(visit(sh), func() { done <- struct{}{} }) {
 			done <- struct{}{}
 		}
 	}
@@ -156,10 +157,9 @@ func (s *Server) eachShard(ctx context.Context, visitor func(*shard) func(*sessi
 	return nil
 }
 
-// ID identifies the session, also after others took over the object it is in.
+// ID implements live.
 func (s *session) ID() uint64 { return s.shard.server.sessionID(s.number, s.shard.index) }
 
-// show fills in x.
 func (s *session) show(x *Session) {
 	now := s.shard.loop.Now()
 	moved := s.lastMoved()
@@ -168,7 +168,7 @@ func (s *session) show(x *Session) {
 		in, out = s.tls.up.Load(), s.tls.down.Load()
 	}
 	*x = Session{
-		ID: s.ID(), Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni,
+		ID: s.ID(), Listener: s.routing.listener.name, Network: "tcp", Client: s.peer, SNI: s.sni,
 		Backend: s.backend, State: s.state.String(), Start: s.acceptedAt, Age: now - s.accepted,
 		Idle: max(now-max(moved, s.accepted), 0), BytesIn: in, BytesOut: out,
 	}

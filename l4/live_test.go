@@ -129,7 +129,8 @@ func TestScanAmongEndingSessions(t *testing.T) {
 	const many = 4 * scanStep
 	ends := func(done chan int) {
 		seen := 0
-		sh.startScan(func(v *session) (int, bool) {
+		sh.startScan(func(l live) (int, bool) {
+			v := l.(*session)
 			if seen++; v.next != nil && seen%7 == 0 {
 				sh.retire(v.next)
 			}
@@ -167,7 +168,7 @@ func TestScanPanic(t *testing.T) {
 	w := newWorld(t, worldOptions{loops: 1}, poolOf("p", origin(t, echo)))
 	c := opened(t, w.simple(conf.L4{}))
 	done := make(chan struct{})
-	w.srv.shards[0].startScan(func(*session) (int, bool) { panic("a bug") }, func() { close(done) })
+	w.srv.shards[0].startScan(func(live) (int, bool) { panic("a bug") }, func() { close(done) })
 	select {
 	case <-done:
 	case <-time.After(patience):

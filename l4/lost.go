@@ -11,14 +11,22 @@ import "weir/pool/backend"
 func (s *Server) CloseLost(l backend.Lost) {
 	why := lostReason(l.Why)
 	for _, sh := range s.shards {
-		sh.startScan(func(v *session) (int, bool) {
-			if v.to == nil || v.backend != l.Backend || v.to.pool != l.Pool || v.member == nil {
+		sh.startScan(func(v live) (int, bool) {
+			if !v.at(l.Pool, l.Backend) {
 				return 0, true
 			}
 			v.close(why)
 			return endCost, true
 		}, func() {})
 	}
+}
+
+func (s *session) at(pool, backend string) bool {
+	return s.to != nil && s.backend == backend && s.to.pool == pool && s.member != nil
+}
+
+func (s *udpSession) at(pool, backend string) bool {
+	return s.to != nil && s.backend == backend && s.to.pool == pool && s.member != nil
 }
 
 func lostReason(l backend.Loss) reason {

@@ -64,8 +64,8 @@ func TestCloseLostAmongMany(t *testing.T) {
 	})
 	done := make(chan struct{})
 	start := time.Now()
-	sh.startScan(func(s *session) (int, bool) {
-		if s.to.pool != "lost" {
+	sh.startScan(func(s live) (int, bool) {
+		if s.(*session).to.pool != "lost" {
 			return 0, true
 		}
 		ended++

@@ -10,20 +10,37 @@ const (
 	endCost = 8
 )
 
+// live is a session that is open, of TCP or UDP, as those see it who look at all of
+// them. It is used on its loop, and only until the visit ends.
+type live interface {
+	// ID identifies the session, also after others took over the object it is in.
+	ID() uint64
+	// show fills in x.
+	show(x *Session)
+	// at reports whether the session is on this server of this pool.
+	at(pool, backend string) bool
+	close(why reason)
+}
+
+// visitor looks at a session, which it may close, and says what that cost and
+// whether it wants to see more.
+type visitor func(live) (cost int, more bool)
+
 // scan is one walk through the sessions of a shard, the newest first. Sessions that
 // begin during the walk may be left out. Everything happens on the loop.
 type scan struct {
 	shard *shard
-	next  *session
-	visit func(*session) (cost int, more bool) // may close the session
-	done  func()                               // called once, at the end
+	tcp   *session    // the next of each list
+	udp   *udpSession // both lists are in the order of their numbers
+	visit visitor
+	done  func() // called once, at the end
 }
 
 // startScan begins a walk on the loop, from any goroutine. It reports false, and
 // neither function is called, where the loop has ended.
-func (sh *shard) startScan(visit func(*session) (int, bool), done func()) bool {
+func (sh *shard) startScan(visit visitor, done func()) bool {
 	return sh.loop.Do(func() {
-		sc := &scan{shard: sh, next: sh.first, visit: visit, done: done}
+		sc := &scan{shard: sh, tcp: sh.first, udp: sh.udp.first, visit: visit, done: done}
 		sh.scans = append(sh.scans, sc)
 		sc.step()
 	})
@@ -33,12 +50,11 @@ func (sh *shard) startScan(visit func(*session) (int, bool), done func()) bool {
 func (sc *scan) step() {
 	defer sc.shard.loop.Recovered(sc)
 	for budget := scanStep; budget > 0; {
-		s := sc.next
+		s := sc.next()
 		if s == nil {
 			sc.end()
 			return
 		}
-		sc.next = s.next
 		cost, more := sc.visit(s)
 		if !more {
 			sc.end()
@@ -49,6 +65,20 @@ func (sc *scan) step() {
 	if !sc.shard.loop.Do(sc.step) {
 		sc.end()
 	}
+}
+
+// next is the session to visit, nil at the end.
+func (sc *scan) next() live {
+	t, u := sc.tcp, sc.udp
+	switch {
+	case t != nil && (u == nil || t.number > u.number):
+		sc.tcp = t.next
+		return t
+	case u != nil:
+		sc.udp = u.next
+		return u
+	}
+	return nil
 }
 
 // Abort implements [loop.Aborter]: whoever waits for the end must not wait for ever.
@@ -70,8 +100,17 @@ func (sc *scan) end() {
 // skip is told of each session that ends, while its place in the list is known.
 func (sh *shard) skip(s *session) {
 	for _, sc := range sh.scans {
-		if sc.next == s {
-			sc.next = s.next
+		if sc.tcp == s {
+			sc.tcp = s.next
+		}
+	}
+}
+
+// skipUDP is the same for a session of UDP.
+func (sh *shard) skipUDP(s *udpSession) {
+	for _, sc := range sh.scans {
+		if sc.udp == s {
+			sc.udp = s.next
 		}
 	}
 }

@@ -31,7 +31,7 @@ type shard struct {
 
 	first   *session // all that are open, the youngest first
 	scans   []*scan  // that walk the list
-	number  uint64   // of the last session
+	number  uint64   // of the last session, UDP too
 	free    *session
 	nfree   int
 	udp     udpShard

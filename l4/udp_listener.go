@@ -115,8 +115,9 @@ func (ul *udpListener) open(client loop.Client) *udpSession {
 		return nil
 	}
 	peer := client.AddrPort()
-	ticket, ok := sh.server.admitUDP(r, peer.Addr())
-	if !ok {
+	ticket, refused := sh.server.admitUDP(r, peer.Addr())
+	if refused != limit.Admitted {
+		sh.refused(r.listener, refused, peer.Addr())
 		n.drop(dropRefused, 1)
 		return nil
 	}
@@ -131,13 +132,12 @@ func (ul *udpListener) open(client loop.Client) *udpSession {
 
 // admitUDP asks the caps for a session. Sources can be made up, so a listener without
 // a cap of its own gets half of what the process may have: TCP goes on in a flood.
-func (s *Server) admitUDP(r *routing, source netip.Addr) (limit.Ticket, bool) {
+func (s *Server) admitUDP(r *routing, source netip.Addr) (limit.Ticket, limit.Refusal) {
 	if most := s.conns.Max() / 2; r.conf.MaxConns == 0 && most > 0 && r.listener.limit.Count() >= most {
 		r.listener.limit.Refuse(limit.RefusedListener)
-		return limit.Ticket{}, false
+		return limit.Ticket{}, limit.RefusedListener
 	}
-	ticket, refused := r.listener.limit.Acquire(source)
-	return ticket, refused == limit.Admitted
+	return r.listener.limit.Acquire(source)
 }
 
 // Abort implements [loop.Aborter]: the session that the callback was working on ends,

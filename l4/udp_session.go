@@ -63,6 +63,7 @@ type udpSession struct {
 	held     udpHeld
 	quic     *sniff.QUIC // while sniffing
 
+	number     uint64      // in the order of its loop, TCP and UDP; part of its ID
 	prev, next *udpSession // its shard's list; next also in its free list
 }
 
@@ -83,6 +84,8 @@ func (sh *shard) getUDP() *udpSession {
 		s = new(udpSession)
 	}
 	s.shard, s.fd = sh, -1
+	sh.number++
+	s.number = sh.number
 	s.accepted, s.acceptedAt = sh.loop.Now(), time.Now()
 	s.moved = s.accepted
 	if s.next = u.first; s.next != nil {
@@ -95,6 +98,7 @@ func (sh *shard) getUDP() *udpSession {
 // retireUDP takes a closed session off the list. Its state stays until it is used again.
 func (sh *shard) retireUDP(s *udpSession) {
 	u := &sh.udp
+	sh.skipUDP(s)
 	if s.next != nil {
 		s.next.prev = s.prev
 	}

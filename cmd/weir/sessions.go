@@ -95,10 +95,10 @@ func (c *sessionsListCmd) Run(o *output) error {
 func sessionTable(all []admin.SessionStatus) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tLISTENER\tCLIENT\tSNI\tBACKEND\tSTATE\tAGE\tIDLE\tIN\tOUT")
+	_, _ = fmt.Fprintln(w, "ID\tLISTENER\tNET\tCLIENT\tSNI\tBACKEND\tSTATE\tAGE\tIDLE\tIN\tOUT")
 	for i := range all {
 		s := &all[i]
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", s.ID, s.Listener, orDash(s.Client),
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", s.ID, s.Listener, s.Network, orDash(s.Client),
 			orDash(s.SNI), orDash(s.Backend), s.State, inSeconds(s.Age), inSeconds(s.Idle), s.BytesIn, s.BytesOut)
 	}
 	_ = w.Flush() // a strings.Builder takes everything

@@ -73,6 +73,7 @@ func (f *SessionFilter) fields() map[string]*string {
 type SessionStatus struct {
 	ID       uint64    `json:"id"`
 	Listener string    `json:"listener"`
+	Network  string    `json:"network"`          // "tcp", of unix sockets too, or "udp"
 	Client   string    `json:"client,omitempty"` // "" on a unix socket
 	SNI      string    `json:"sni,omitempty"`
 	Route    string    `json:"route,omitempty"`
@@ -97,8 +98,8 @@ func pageOf(p l4.Page) SessionPage {
 	for i := range p.Sessions {
 		x := &p.Sessions[i]
 		s := SessionStatus{
-			ID: x.ID, Listener: x.Listener, SNI: x.SNI, Route: x.Route, Pool: x.Pool, Backend: x.Backend,
-			State: x.State, Start: x.Start.UTC(), Age: x.Age.Seconds(), Idle: x.Idle.Seconds(),
+			ID: x.ID, Listener: x.Listener, Network: x.Network, SNI: x.SNI, Route: x.Route, Pool: x.Pool,
+			Backend: x.Backend, State: x.State, Start: x.Start.UTC(), Age: x.Age.Seconds(), Idle: x.Idle.Seconds(),
 			BytesIn: x.BytesIn, BytesOut: x.BytesOut,
 		}
 		if x.Client.IsValid() {
