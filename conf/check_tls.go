@@ -41,9 +41,15 @@ func (ck *checker) udpTLS(l *L4) {
 	if l.TLS != nil {
 		ck.add(ck.at(&l.TLS.Certs, l), "", "[l4.tls]: datagrams have no TLS")
 	}
-	pools := []*string{&l.Pool}
+	pools, modes := []*string{&l.Pool}, []*string{&l.Mode}
 	for i := range l.Routes {
-		pools = append(pools, &l.Routes[i].Pool)
+		r := &l.Routes[i]
+		pools, modes = append(pools, &r.Pool), append(modes, &r.Mode)
+	}
+	for _, mode := range modes {
+		if *mode == modeTerminate && ck.has(mode) {
+			ck.add(ck.at(mode), "", "mode: Weir does not end QUIC, only \"passthrough\" is possible on UDP")
+		}
 	}
 	for _, pool := range pools {
 		if ck.poolHasTLS(*pool) {

@@ -17,21 +17,7 @@ func (ck *checker) l4UDP(l *L4) {
 		ck.tcpOnly(l)
 		return
 	}
-	for _, k := range []struct {
-		name  string
-		field any
-		why   string
-	}{
-		{"proxy_protocol", &l.ProxyProtocol, "a datagram has no room for a header of the PROXY protocol"},
-		{"server_first_wait", &l.ServerFirstWait, "a server cannot speak first on UDP"},
-		{"idle_timeout", &l.IdleTimeout, "on UDP it is udp_idle_timeout"},
-		{"half_closed_timeout", &l.HalfClosedTimeout, "UDP has no end of one side"},
-		{"lifetime", &l.Lifetime, "it has no effect on UDP"},
-	} {
-		if ck.has(k.field) {
-			ck.add(ck.at(k.field), "", "%s: %s", k.name, k.why)
-		}
-	}
+	ck.udpKeys(l)
 	if l.Protocol != "auto" && l.Protocol != "quic" {
 		ck.add(ck.at(&l.Protocol), "", "protocol: %q is not spoken on UDP: expected \"auto\" or \"quic\"", l.Protocol)
 	}
@@ -45,6 +31,39 @@ func (ck *checker) l4UDP(l *L4) {
 			ck.add(ck.at(&r.L7), "", "l7: HTTP over QUIC is passed through to a pool, not served")
 		}
 		ck.udpPool(&r.Pool)
+	}
+}
+
+// udpKeys refuses the keys that only connections have.
+func (ck *checker) udpKeys(l *L4) {
+	const (
+		noRate   = "datagrams cannot wait, and are not shaped"
+		noOption = "a UDP socket has no such option"
+	)
+	for _, k := range []struct {
+		name  string
+		field any
+		why   string
+	}{
+		{"proxy_protocol", &l.ProxyProtocol, "a datagram has no room for a header of the PROXY protocol"},
+		{"server_first_wait", &l.ServerFirstWait, "a server cannot speak first on UDP"},
+		{"idle_timeout", &l.IdleTimeout, "on UDP it is udp_idle_timeout"},
+		{"half_closed_timeout", &l.HalfClosedTimeout, "UDP has no end of one side"},
+		{"lifetime", &l.Lifetime, "it has no effect on UDP"},
+		{"download_rate", &l.DownloadRate, noRate},
+		{"upload_rate", &l.UploadRate, noRate},
+		{"listener_download_rate", &l.ListenerDownloadRate, noRate},
+		{"listener_upload_rate", &l.ListenerUploadRate, noRate},
+		{"tcp_nodelay", &l.Socket.NoDelay, noOption},
+		{"tcp_keepalive", &l.Socket.KeepAlive, noOption},
+		{"tcp_keepalive_interval", &l.Socket.KeepAliveInterval, noOption},
+		{"tcp_keepalive_count", &l.Socket.KeepAliveCount, noOption},
+		{"tcp_user_timeout", &l.Socket.UserTimeout, noOption},
+		{"tcp_fast_open_queue", &l.Socket.FastOpenQueue, noOption},
+	} {
+		if ck.has(k.field) {
+			ck.add(ck.at(k.field), "", "%s: %s", k.name, k.why)
+		}
 	}
 }
 

@@ -86,9 +86,9 @@ func listenSocketTable(head, example string) table[ListenSocket] {
 	return table[ListenSocket]{
 		head: head,
 		doc: "Options of the connections of clients; unix sockets have none of them. A connection takes over\n" +
-			"those that its listening socket has, so they cost nothing per connection. An option that this\n" +
-			"machine or the rights of the process do not allow refuses the start or the reload. A reload\n" +
-			"changes connections accepted from then on.",
+			"those that its listening socket has, so they cost nothing per connection. Listeners with udp://\n" +
+			"addresses have only `mark`. An option that this machine or the rights of the process do not allow\n" +
+			"refuses the start or the reload. A reload changes connections accepted from then on.",
 		example: example,
 		keys: []key[ListenSocket]{
 			{

@@ -56,6 +56,9 @@ func (l *Listener) proxyProtocol() []string {
 }
 
 func (l *Listener) options() options {
+	if l.Conf != nil && l.Conf.UDP() {
+		return newOptions(&conf.ListenSocket{Mark: l.Conf.Socket.Mark}) // all that a UDP socket has of them
+	}
 	if l.Conf != nil {
 		return newOptions(&l.Conf.Socket)
 	}

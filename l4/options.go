@@ -108,10 +108,10 @@ func fastOpenAllowed() error {
 	return nil
 }
 
-// tune brings the listening TCP sockets of b to o. Prepare has shown that it works; where
+// tune brings the listening sockets of b to o. Prepare has shown that it works; where
 // it does not all the same, they stay as they were.
 func (s *Server) tune(b *binding, o options) {
-	if b.addr.Network != "tcp" || b.options == o {
+	if b.addr.Network == "unix" || b.options == o {
 		return
 	}
 	for _, fd := range b.fds {

@@ -19,7 +19,7 @@ func (s *Server) bindUDP(b *binding) error {
 	// As for TCP: a bind without SO_REUSEPORT tells whether someone is there. With it,
 	// the kernel would choose for port 0 a port that other sockets share already.
 	if b.addr.Port == 0 || !s.bound(b.addr) {
-		fd, err := at.datagrams(false)
+		fd, err := at.datagrams(false, &b.options)
 		if err != nil {
 			return err
 		}
@@ -27,7 +27,7 @@ func (s *Server) bindUDP(b *binding) error {
 		loop.CloseSocket(fd)
 	}
 	for i := range b.fds {
-		fd, err := at.datagrams(true)
+		fd, err := at.datagrams(true, &b.options)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func discard(batch *loop.Batch, fd int) {
 }
 
 // datagrams opens one UDP socket, alone on its address or beside others.
-func (p place) datagrams(shared bool) (int, error) {
+func (p place) datagrams(shared bool, o *options) (int, error) {
 	fd, err := unix.Socket(p.family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
@@ -84,6 +84,9 @@ func (p place) datagrams(shared bool) (int, error) {
 	}
 	if err == nil {
 		err = loop.PrepareDatagrams(fd)
+	}
+	if err == nil {
+		err = o.apply(fd, new(options))
 	}
 	if err != nil {
 		loop.CloseSocket(fd)
