@@ -67,7 +67,7 @@ func (s *session) record(why reason) {
 	}
 	r := &s.shard.line
 	*r = accesslog.L4Record{
-		Start: s.acceptedAt, Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni,
+		Start: s.acceptedAt, Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni, Offered: s.offered,
 		Backend: s.backend, BytesIn: int64(s.up.bytes), BytesOut: int64(s.down.bytes),
 		Duration: took, Side: reasons[why].side, Reason: reasons[why].name,
 		Retries: max(s.query.Tries()-1, 0), Stages: s.stages,

@@ -74,14 +74,15 @@ type session struct {
 	peer       netip.AddrPort
 	acceptedAt time.Time
 	sni        string
+	offered    string   // by ALPN, for the access log
 	proxied    *proxied // what else a PROXY header said; nil: nothing
-	guarded    bool     // the first bytes must not be a PROXY header
 	backend    string   // the member that was tried last
 	failed     bool     // a backend was tried in vain
 	tlsFailed  bool     // one was reached, but not by TLS
 	hello      bool     // the first bytes are a whole TLS hello
-	ended      string   // the side that ended its direction first, "" while none has
+	guarded    bool     // the first bytes must not be a PROXY header
 	timed      bool     // stages of this session are sampled
+	ended      string   // the side that ended its direction first, "" while none has
 	stages     accesslog.Stages
 
 	number uint64    // in the order of its loop; part of its ID
@@ -334,6 +335,7 @@ func (s *session) giveBack(why reason) {
 		return
 	}
 	s.member = nil
+	m.Count(s.up.bytes, s.down.bytes)
 	switch {
 	case why == reasonBackendReset && s.down.bytes == 0:
 		// Reset without an answer. Later resets are as often the protocol's own way to end.

@@ -26,6 +26,7 @@ type shard struct {
 	stages stages
 
 	hello  sniff.Hello
+	offers offers
 	line   accesslog.L4Record
 	giving loop.Handover // while the hand-over function runs
 

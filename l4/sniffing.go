@@ -88,6 +88,7 @@ func (s *session) judgeHello() {
 			name = string(hello.SNI())
 		}
 		s.sni = name
+		s.offered = s.shard.offered(hello)
 		if to == nil {
 			s.alert(alertUnrecognizedName)
 		}

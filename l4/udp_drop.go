@@ -46,6 +46,8 @@ type udpCounters struct {
 	received atomic.Uint64 // datagrams
 	sent     atomic.Uint64
 	dropped  [numDrops]atomic.Uint64
+
+	overflowed atomic.Uint64
 }
 
 func (c *counters) drop(why drop, n int) {
@@ -59,6 +61,8 @@ func (l *listener) showUDP(r *metric.Registry) {
 	r.CounterFunc(metric.L4ReceivedDatagrams,
 		l.sum(func(c *counters) *atomic.Uint64 { return &c.udp.received }), l.name)
 	r.CounterFunc(metric.L4SentDatagrams, l.sum(func(c *counters) *atomic.Uint64 { return &c.udp.sent }), l.name)
+	r.CounterFunc(metric.L4OverflowedDatagrams,
+		l.sum(func(c *counters) *atomic.Uint64 { return &c.udp.overflowed }), l.name)
 	for why := range numDrops {
 		dropped := func(c *counters) *atomic.Uint64 { return &c.udp.dropped[why] }
 		r.CounterFunc(metric.L4DroppedDatagrams, l.sum(dropped), l.name, why.String())
@@ -69,6 +73,7 @@ func (l *listener) showUDP(r *metric.Registry) {
 func (l *listener) hideUDP(r *metric.Registry) {
 	r.Unregister(metric.L4ReceivedDatagrams, l.name)
 	r.Unregister(metric.L4SentDatagrams, l.name)
+	r.Unregister(metric.L4OverflowedDatagrams, l.name)
 	for why := range numDrops {
 		r.Unregister(metric.L4DroppedDatagrams, l.name, why.String())
 	}

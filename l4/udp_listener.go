@@ -20,6 +20,8 @@ type udpListener struct {
 	sessions map[loop.Client]*udpSession
 	draining bool // no new sessions, closed with the last one
 
+	overflows overflows
+
 	current *udpSession // in which a callback works, for Abort
 	touched [loop.BatchSize]*udpSession
 	ntouch  int // sessions that have datagrams of the batch waiting
@@ -57,6 +59,7 @@ func (ul *udpListener) Ready(int, loop.Events) {
 		ul.shard.log.Warn("cannot receive datagrams", "address", ul.binding.addr.String(), "error", errno)
 		return
 	}
+	ul.watchOverflows()
 	for i := range n {
 		ul.take(i)
 	}
@@ -173,6 +176,8 @@ func (ul *udpListener) end(why reason) {
 
 func (ul *udpListener) closeIfDone() {
 	if ul.draining && len(ul.sessions) == 0 && ul.fd >= 0 {
+		ul.countOverflows()
+		ul.shard.loop.Disarm(&ul.overflows.timer)
 		ul.shard.loop.CloseFD(ul.fd)
 		ul.fd = -1
 	}

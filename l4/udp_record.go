@@ -16,7 +16,7 @@ func (s *udpSession) record(why reason) {
 	}
 	r := &s.shard.line
 	*r = accesslog.L4Record{
-		Start: s.acceptedAt, Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni,
+		Start: s.acceptedAt, Listener: s.routing.listener.name, Client: s.peer, SNI: s.sni, Offered: s.offered,
 		Backend: s.backend, BytesIn: int64(s.up.bytes), BytesOut: int64(s.down.bytes),
 		DatagramsIn: int64(s.up.datagrams), DatagramsOut: int64(s.down.datagrams),
 		Duration: time.Since(s.acceptedAt), Side: reasons[why].side, Reason: reasons[why].name,

@@ -53,6 +53,7 @@ type udpSession struct {
 	peer       netip.AddrPort
 	acceptedAt time.Time
 	sni        string
+	offered    string // by ALPN, for the access log
 	backend    string // the member that was tried last
 	tried      int
 	failed     bool // a backend was tried in vain
@@ -286,6 +287,7 @@ func (s *udpSession) giveBack(why reason) {
 	if why == reasonIdle && s.down.datagrams == 0 && s.routing.conf.UDPResponses > 0 {
 		m.Report(backend.Timeout) // it answers, the configuration says, and it did not
 	}
+	m.Count(s.up.bytes, s.down.bytes)
 	m.Done()
 }
 

@@ -25,6 +25,7 @@ func (s *udpSession) sniff(data []byte) {
 			name = string(hello.SNI())
 		}
 		s.sni = name
+		s.offered = s.shard.offered(hello)
 		s.route(to)
 	case sniff.NotTLS:
 		if s.routing.conf.Protocol != "auto" {

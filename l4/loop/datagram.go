@@ -8,7 +8,8 @@ import (
 )
 
 // receiveBuffer is what is asked for the receive queue of a socket that all clients
-// of an address send to. The kernel gives at most net.core.rmem_max.
+// of an address send to: a burst of some thousand short datagrams, which the kernel
+// counts with all their overhead.
 const receiveBuffer = 4 << 20
 
 // WatchReads makes h responsible for fd, an open non-blocking descriptor, of which
@@ -52,8 +53,11 @@ func (l *Loop) DialDatagrams(sa unix.Sockaddr, options SocketOptions) (int, erro
 // receive queue, and, where it is bound to every address, the word of the kernel to
 // which of them a datagram came.
 func PrepareDatagrams(fd int) error {
-	// A shorter queue only loses more of a burst.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	// A shorter queue only loses more of a burst. With CAP_NET_ADMIN net.core.rmem_max,
+	// which is small by default, does not count.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
 		return fmt.Errorf("cannot read the address of a socket: %w", err)
@@ -72,6 +76,23 @@ func PrepareDatagrams(fd int) error {
 		return fmt.Errorf("cannot ask for the addresses that datagrams come to: %w", err)
 	}
 	return nil
+}
+
+// The indices of what SO_MEMINFO returns (linux/sock_diag.h).
+const (
+	memInfoDrops = 8
+	numMemInfo   = 9
+)
+
+// Overflows says how many datagrams the kernel has dropped because the receive queue
+// of fd was full, or a checksum was wrong, since the socket is there. The number is
+// the kernel's and wraps around. It reports false where the kernel does not tell.
+func Overflows(fd int) (uint32, bool) {
+	var info [numMemInfo]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	return info[memInfoDrops], errno == 0 && size == uint32(unsafe.Sizeof(info))
 }
 
 // SendDatagram sends p, which may be empty, on a connected UDP socket. It does not block.

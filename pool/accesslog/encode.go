@@ -67,6 +67,7 @@ func (e *encoder) l4(r *L4Record) {
 	str(e, "backend", r.Backend)
 	e.peer(r.Client)
 	str(e, "sni", r.SNI)
+	str(e, "alpn_offered", r.Offered)
 	str(e, "tls", r.TLS)
 	str(e, "alpn", r.ALPN)
 	str(e, "client_cert", r.ClientCert)
@@ -98,7 +99,7 @@ func (r *L4Record) bound() int {
 	return lineOverhead + fieldBound(len(r.Listener)) + fieldBound(len(r.Route)) + fieldBound(len(r.Pool)) +
 		fieldBound(len(r.Backend)) + fieldBound(len(r.SNI)) + fieldBound(len(r.TLS)) +
 		fieldBound(len(r.ALPN)) + fieldBound(len(r.ClientCert)) + fieldBound(len(r.Side)) + fieldBound(len(r.Reason)) +
-		fieldBound(len(r.EndedBy))
+		fieldBound(len(r.EndedBy)) + fieldBound(len(r.Offered))
 }
 
 func fieldBound(n int) int {

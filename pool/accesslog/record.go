@@ -15,6 +15,7 @@
 //	pool, backend               group, and the server that was chosen last
 //	client, client_port         the peer; the port only where client_ip = "full"
 //	sni                         name asked for in the TLS hello
+//	alpn_offered                protocols that the client offered by ALPN, where its TLS hello was read
 //	tls, alpn, client_cert      l4, where Weir ended TLS: version, protocol agreed on, subject of
 //	                            the client's certificate
 //	proto, method, host         of the request, as received
@@ -72,6 +73,7 @@ type L4Record struct {
 	Backend  string
 	Client   netip.AddrPort
 	SNI      string
+	Offered  string // by ALPN in the client's TLS hello, with commas
 	// Of TLS that Weir ended, empty where it did not.
 	TLS        string // the version: "TLS 1.3"
 	ALPN       string // that was agreed on

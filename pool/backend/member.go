@@ -14,7 +14,10 @@ type Member struct {
 	inFlight atomic.Int32
 	maxConns atomic.Int32 // 0: no limit
 	picks    atomic.Uint64
-	_        [48]byte
+	sessions atomic.Uint64 // of L4 that ended, as the two below
+	received atomic.Uint64
+	sent     atomic.Uint64
+	_        [24]byte
 
 	id       uint32
 	group    *Group
@@ -66,6 +69,14 @@ func (m *Member) Done() {
 		panic("BUG: Done of " + m.name + " without a Pick")
 	}
 	m.group.serveQueue()
+}
+
+// Count notes what an L4 session that ends on the member has relayed from its client
+// (received) and to it (sent), in bytes.
+func (m *Member) Count(received, sent uint64) {
+	m.sessions.Add(1)
+	m.received.Add(received)
+	m.sent.Add(sent)
 }
 
 // reserve takes a slot unless max_conns of them are taken. Two callers can never

@@ -119,6 +119,9 @@ func (g *Group) remove(m *Member, gone []*Endpoint) []*Endpoint {
 func (g *Group) show(m *Member) {
 	r := g.r.metrics
 	r.CounterFunc(metric.BackendPicks, m.picks.Load, g.name, m.name)
+	r.CounterFunc(metric.BackendSessions, m.sessions.Load, g.name, m.name)
+	r.CounterFunc(metric.BackendReceivedBytes, m.received.Load, g.name, m.name)
+	r.CounterFunc(metric.BackendSentBytes, m.sent.Load, g.name, m.name)
 	r.GaugeFunc(metric.BackendInFlight, func() float64 { return float64(m.inFlight.Load()) }, g.name, m.name)
 	r.GaugeFunc(metric.BackendUp, func() float64 {
 		if m.rotating.Load() {
@@ -131,7 +134,10 @@ func (g *Group) show(m *Member) {
 // hide drops the metrics of m, also those that appear at first use.
 func (g *Group) hide(m *Member) {
 	r := g.r.metrics
-	for _, d := range []*metric.Def{metric.BackendPicks, metric.BackendInFlight, metric.BackendUp} {
+	for _, d := range []*metric.Def{
+		metric.BackendPicks, metric.BackendInFlight, metric.BackendUp,
+		metric.BackendSessions, metric.BackendReceivedBytes, metric.BackendSentBytes,
+	} {
 		r.Unregister(d, g.name, m.name)
 	}
 	for _, state := range []State{StateHealthy, StateEjected, StateDown} {

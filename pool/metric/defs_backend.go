@@ -37,6 +37,21 @@ var (
 		MaxSets: backendSets,
 		Help:    "Sessions and exchanges that are on the backend.",
 	}
+	BackendSessions = &Def{
+		Name: "weir_backend_l4_sessions_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
+		MaxSets: backendSets,
+		Help:    "L4 sessions that were on the backend when they ended, TCP and UDP.",
+	}
+	BackendReceivedBytes = &Def{
+		Name: "weir_backend_l4_received_bytes_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
+		MaxSets: backendSets,
+		Help:    "Bytes that L4 sessions relayed from clients to the backend, counted when a session ends.",
+	}
+	BackendSentBytes = &Def{
+		Name: "weir_backend_l4_sent_bytes_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
+		MaxSets: backendSets,
+		Help:    "Bytes that L4 sessions relayed from the backend to clients, counted when a session ends.",
+	}
 	BackendChecks = &Def{
 		Name: "weir_backend_health_checks_total", Kind: KindCounter, Labels: []string{"pool", "backend", "result"},
 		MaxSets: backendSets,
@@ -66,6 +81,6 @@ var (
 
 var backendDefs = []*Def{
 	BackendUp, BackendStateChanges, BackendEjections, BackendPicks, BackendPickFailures,
-	BackendInFlight, BackendChecks, BackendSocketFailures,
+	BackendInFlight, BackendSessions, BackendReceivedBytes, BackendSentBytes, BackendChecks, BackendSocketFailures,
 	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
 }

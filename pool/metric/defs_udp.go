@@ -17,6 +17,11 @@ var (
 			"route or no backend), held (too many before a route is known), truncated, too_large, backend_full or " +
 			"client_full (no room in a send queue), failed.",
 	}
+	L4OverflowedDatagrams = &Def{
+		Name: "weir_l4_overflowed_datagrams_total", Kind: KindCounter, Labels: []string{"listener"},
+		Help: "Datagrams from clients that Weir never saw: the kernel dropped them because the receive queue of the " +
+			"listener was full, or the checksum was wrong. Read once a second.",
+	}
 )
 
-var udpDefs = []*Def{L4ReceivedDatagrams, L4SentDatagrams, L4DroppedDatagrams}
+var udpDefs = []*Def{L4ReceivedDatagrams, L4SentDatagrams, L4DroppedDatagrams, L4OverflowedDatagrams}
