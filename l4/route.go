@@ -34,6 +34,7 @@ type destination struct {
 	pool   string
 	group  *backend.Group
 	l7     string
+	web    *listener       // the listener of l7, whose caps count too; nil: it has none
 	chosen *metric.Counter // nil where the listener has no routes
 
 	terminates bool // Weir ends the TLS

@@ -139,8 +139,17 @@ func (s *session) sniffExpired() {
 	s.close(reasonSniffTimeout)
 }
 
-// handOver gives the client connection to an L7 listener, with what was read.
+// handOver gives the client connection to an L7 listener, with what was read. The
+// caps of both listeners count.
 func (s *session) handOver(to *destination) {
+	if to.web != nil {
+		if refused := s.ticket.Join(to.web.limit); refused != limit.Admitted {
+			s.to = to
+			s.shard.refused(to.web, refused, s.peer.Addr())
+			s.close(reasonOverLimit)
+			return
+		}
+	}
 	h := loop.Handover{
 		FD: s.client.fd, Local: s.shard.loop.LocalAddr(s.client.fd), Remote: s.peer,
 		Accepted: s.acceptedAt, Ticket: s.ticket, SNI: s.sni, Listener: s.routing.listener.name,

@@ -37,6 +37,7 @@ func (s *Server) Prepare(listeners []Listener) (*Update, error) {
 	for i := range listeners {
 		errs = append(errs, u.add(&listeners[i]))
 	}
+	u.meet()
 	s.mu.Lock()
 	if s.stopped {
 		errs = append(errs, errStopped)
@@ -80,6 +81,17 @@ func (u *Update) add(l *Listener) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// meet tells routes that lead to an L7 listener which one that is.
+func (u *Update) meet() {
+	for _, r := range u.routings {
+		for _, to := range r.routes {
+			if to.l7 != "" {
+				to.web = u.listeners[to.l7]
+			}
+		}
+	}
 }
 
 func (u *Update) addAddr(name string, i int, addr conf.Addr, r *routing) error {

@@ -291,8 +291,10 @@ func (l *Listener) acquire(t *Ticket, hasSource bool) Refusal {
 // connection: only the last copy is to be released. The zero Ticket holds nothing.
 type Ticket struct {
 	listener     *Listener
+	also         *Listener // to which the connection was handed over; nil: to none
 	source       key
 	inAll, inOwn bool // counted by source: in the process, in the listener
+	inAlso       bool // the same in also
 }
 
 // Release ends the connection for all counts. Called again on the same variable,
@@ -303,6 +305,7 @@ func (t *Ticket) Release() {
 		return
 	}
 	t.listener = nil
+	t.part()
 	if t.inAll {
 		l.conns.all.sources.give(t.source)
 	}

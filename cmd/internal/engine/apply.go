@@ -131,14 +131,12 @@ func listeners(cfg *conf.Config, backends *backend.Snapshot) []l4.Listener {
 	}
 	for i := range cfg.L7 {
 		c := &cfg.L7[i]
-		if len(c.Listen) > 0 {
-			all = append(all, l4.Listener{
-				Name: c.Name, Addrs: c.Listen, L7: c.Name,
-				MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
-				ConnRate: c.MaxConnRate, ConnRatePerSource: c.MaxConnRatePerSource, ProxyProtocol: c.ProxyProtocol,
-				Socket: c.Socket,
-			})
-		}
+		all = append(all, l4.Listener{ // without addresses too: its caps count for what an [[l4]] hands over
+			Name: c.Name, Addrs: c.Listen, L7: c.Name,
+			MaxConns: c.MaxConns, MaxConnsPerSource: c.MaxConnsPerSource,
+			ConnRate: c.MaxConnRate, ConnRatePerSource: c.MaxConnRatePerSource, ProxyProtocol: c.ProxyProtocol,
+			Socket: c.Socket,
+		})
 		if len(c.Redirect) > 0 {
 			name := l7.RedirectName(c.Name)
 			all = append(all, l4.Listener{
