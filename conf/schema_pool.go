@@ -123,7 +123,9 @@ servers = [
 				name: "addr", required: true,
 				value: one(func(s *Server) *Addr { return &s.Addr }, serverAddr()),
 				doc: "`host:port` or `unix:PATH`. Each address that a DNS name resolves to is a server with these " +
-					"settings.",
+					"settings. Where a name has IPv4 and IPv6 addresses, TCP sessions try one of the other " +
+					"family as well when a connect takes 250 ms, and the first that is established serves; " +
+					"HTTP requests go on with the next server after `connect_timeout`.",
 			},
 			{
 				name: "weight", def: "1", unit: "shares",

@@ -30,8 +30,13 @@ func (s *session) route(to *destination) {
 	}
 }
 
-// connect begins to connect to the next member, or closes the session when none is left.
+// connect goes on with the connect that is left, or begins one to the next member, or
+// closes the session when there is none.
 func (s *session) connect() {
+	if s.rival != nil {
+		s.promote()
+		return
+	}
 	for {
 		if s.failed && s.connectLeft() <= 0 {
 			s.noBackend()
@@ -112,7 +117,8 @@ func (s *session) dial() bool {
 	if connected {
 		s.connected()
 	} else {
-		s.arm(s.connectLeft())
+		s.until = l.Now() + s.connectLeft()
+		s.await()
 	}
 	return true
 }
@@ -129,29 +135,44 @@ func (s *session) checkConnect() {
 	}
 }
 
-// connectExpired ends a connect that took too long, or a wait for a descriptor.
+// connectExpired ends a connect that took too long, or a wait for a descriptor, or
+// begins a second connect beside one that takes its time.
 func (s *session) connectExpired() {
-	if s.member != nil {
-		s.connectFailed(unix.ETIMEDOUT)
+	now := s.shard.loop.Now()
+	if r := s.rival; r != nil && now >= r.until {
+		s.rivalFailed(unix.ETIMEDOUT)
 	}
-	s.connect()
+	switch {
+	case s.member == nil:
+		s.connect()
+	case now >= s.until:
+		s.connectFailed(unix.ETIMEDOUT)
+		s.connect()
+	default:
+		s.race()
+	}
 }
 
 // connectFailed reports the failure to the member and lets go of it.
 func (s *session) connectFailed(err error) {
+	s.letGo(s.member, err)
+	s.member = nil
+	if s.server.fd >= 0 {
+		s.shard.loop.CloseFD(s.server.fd)
+		s.server.fd = -1
+	}
+}
+
+// letGo tells m why it cannot be connected to, and gives its slot back.
+func (s *session) letGo(m *backend.Member, err error) {
 	outcome := backend.Classify(err)
 	if failed, ok := errors.AsType[*backend.SocketError](err); ok {
 		s.to.group.SocketFailed(failed)
 	}
 	s.shard.connectFailures(s.to.pool, outcome)
-	s.member.Report(outcome)
-	s.member.Done()
-	s.member = nil
+	m.Report(outcome)
+	m.Done()
 	s.failed = true
-	if s.server.fd >= 0 {
-		s.shard.loop.CloseFD(s.server.fd)
-		s.server.fd = -1
-	}
 }
 
 func outOfDescriptors(err error) bool {
@@ -180,6 +201,7 @@ func (s *session) waitForDescriptor(err error) {
 
 // connected goes on with an established backend connection.
 func (s *session) connected() {
+	s.dropRival()
 	s.member.Report(backend.Connected)
 	s.server.writable = true
 	s.timeConnect()

@@ -31,12 +31,28 @@ func closedPort(t *testing.T) string {
 // blackHole is an address that answers no SYN: its backlog is full.
 func blackHole(t *testing.T) string {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	return blackHoleAt(t, "127.0.0.1:0")
+}
+
+// blackHoleAt is the same at an address, of which port 0 means any.
+func blackHoleAt(t *testing.T, addr string) string {
+	t.Helper()
+	at := netip.MustParseAddrPort(addr)
+	var own unix.Sockaddr
+	family := unix.AF_INET
+	if at.Addr().Is4() {
+		own = &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}
+	} else {
+		family, own = unix.AF_INET6, &unix.SockaddrInet6{Addr: at.Addr().As16(), Port: int(at.Port())}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	if err := unix.Bind(fd, own); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Listen(fd, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +61,7 @@ func blackHole(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for range 3 {
-		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		c, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,8 +78,10 @@ func blackHole(t *testing.T) string {
 			break
 		}
 	}
-	port := uint16(sa.(*unix.SockaddrInet4).Port)
-	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()
+	if sa, ok := sa.(*unix.SockaddrInet6); ok {
+		return netip.AddrPortFrom(at.Addr(), uint16(sa.Port)).String()
+	}
+	return netip.AddrPortFrom(at.Addr(), uint16(sa.(*unix.SockaddrInet4).Port)).String()
 }
 
 func TestConnectRefusedTriesTheNext(t *testing.T) {

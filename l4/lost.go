@@ -12,7 +12,7 @@ func (s *Server) CloseLost(l backend.Lost) {
 	why := lostReason(l.Why)
 	for _, sh := range s.shards {
 		sh.startScan(func(v live) (int, bool) {
-			if !v.at(l.Pool, l.Backend) {
+			if s, ok := v.(*session); ok && s.dropLost(l.Pool, l.Backend) || !v.at(l.Pool, l.Backend) {
 				return 0, true
 			}
 			v.close(why)

@@ -69,6 +69,7 @@ type worldOptions struct {
 	handOver func(string, loop.Handover)
 	access   *accesslog.Log
 	maxPipes int
+	dns      conf.DNS
 }
 
 func newWorld(t testing.TB, o worldOptions, pools ...conf.Pool) *world {
@@ -77,7 +78,7 @@ func newWorld(t testing.TB, o worldOptions, pools ...conf.Pool) *world {
 	w := &world{t: t, metrics: metric.New(), log: new(safeBuffer), pools: pools}
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
 	w.reg = backend.New(backend.Options{Log: logger, Metrics: w.metrics})
-	snap, err := w.reg.Prepare(t.Context(), pools, conf.DNS{})
+	snap, err := w.reg.Prepare(t.Context(), pools, o.dns)
 	if err != nil {
 		t.Fatal(err)
 	}

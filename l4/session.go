@@ -68,6 +68,8 @@ type session struct {
 	to     *destination
 	query  backend.Query
 	member *backend.Member // holds one of its slots
+	until  time.Duration   // when the connect to member has taken too long
+	rival  *rival          // a second connect; nil: there is none
 	place  *waiting        // in the queue; nil: in none
 
 	ticket     limit.Ticket
@@ -196,6 +198,10 @@ func (s *session) Ready(fd int, ev loop.Events) {
 	sk := &s.client
 	if fd == s.server.fd {
 		sk = &s.server
+	} else if r := s.rival; r != nil && fd == r.socket.fd {
+		r.socket.note(ev)
+		s.checkRival()
+		return
 	}
 	sk.note(ev)
 	switch s.state {
@@ -300,6 +306,7 @@ func (s *session) close(why reason) {
 	if job := s.prologue.cancel; job != nil {
 		job.session = nil
 	}
+	s.dropRival()
 	cut := reasons[why].reset || s.up.holds() && s.state >= stateRelaying || s.down.holds()
 	s.state = stateClosed
 	if s.tls != nil {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"weir/conf"
 	"weir/l4/loop"
 	"weir/pool"
+	"weir/pool/metric"
 )
 
 var (
@@ -40,7 +42,11 @@ func TestSimulation(t *testing.T) {
 			t.Fatalf("go test ./l4 -run TestSimulation -sim.seed %d", seed)
 		}
 	}
-	t.Logf("%d seeds: %v", *simSeeds, ends)
+	overtaken := s.w.metrics.Counter(metric.L4ConnectFailures, "dual", "outraced").Load()
+	t.Logf("%d seeds: %v, %d second connects won", *simSeeds, ends, overtaken)
+	if overtaken == 0 {
+		t.Error("no second connect won")
+	}
 	for _, why := range []string{"done", "client_reset", "backend_reset", "connect_failed", "idle_timeout"} {
 		if ends[why] == 0 {
 			t.Errorf("no session ended with %s", why)
@@ -61,14 +67,20 @@ type simulation struct {
 func newSimulation(t *testing.T) *simulation {
 	p := poolOf("p", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
 	p.Ejection.Enabled = false
-	w := newWorld(t, worldOptions{loops: 1}, p)
+	dual := p
+	dual.Name, dual.Servers = "dual", []conf.Server{
+		{Addr: tcpAddr("dual.test:2"), Weight: 1}, {Addr: tcpAddr("dual.test:3"), Weight: 1},
+	}
+	w := newWorld(t, worldOptions{loops: 1, dns: dualNames(t)}, p, dual)
 	times := conf.L4{Pool: "p", IdleTimeout: time.Minute, HalfClosedTimeout: 30 * time.Second, SniffTimeout: 5 * time.Second}
 	plain, sniffs, waits, old := times, times, times, times
 	plain.Name, sniffs.Name, waits.Name, old.Name = "plain", "sniffs", "waits", "old"
 	sniffs.Routes = []conf.L4Route{{SNI: []string{"a.test"}, Pool: "p"}}
 	waits.Routes, waits.ServerFirstWait = sniffs.Routes, 100*time.Millisecond
 	old.Lifetime = 3 * time.Minute
-	w.serve(w.l4(plain), w.l4(sniffs), w.l4(waits), w.l4(old))
+	names := old
+	names.Name, names.Pool = "names", "dual"
+	w.serve(w.l4(plain), w.l4(sniffs), w.l4(waits), w.l4(old), w.l4(names))
 	s := &simulation{t: t, w: w, shard: w.srv.shards[0], hello: string(hello(t, "a.test"))}
 	for _, b := range w.srv.bindings {
 		s.routing = append(s.routing, b.routing.Load())
@@ -145,7 +157,24 @@ func (l *life) populate(s *simulation, b *binding) {
 		if errno := l.refuses[port]; errno != 0 {
 			return errno, nil
 		}
-		return 0, l.server
+		// Two connects may go on at once. Both lead to the same peer, of which only the
+		// one that wins takes or gives anything.
+		return 0, &simConn{
+			name: "server", out: down, in: up, room: l.server.room, stalls: l.server.stalls, keepOpen: l.server.keepOpen,
+		}
+	}
+	l.k.won = func(c *simConn) {
+		c.won = true
+		l.server = c
+	}
+	l.k.slow = func() time.Duration {
+		switch {
+		case r.listener.name != "names" || l.rng.IntN(3) > 0:
+			return 0
+		case (l.faults || l.quiet) && l.rng.IntN(3) == 0:
+			return time.Hour
+		}
+		return time.Duration(l.rng.IntN(700)) * time.Millisecond
 	}
 }
 
@@ -219,6 +248,9 @@ func (l *life) proceed() bool { return l.anyOf(l.advance) }
 
 func (l *life) advance(c *simConn) bool {
 	if c.dialing {
+		if l.k.now < c.until {
+			return false
+		}
 		l.k.establish(c)
 		return true
 	}
@@ -333,6 +365,12 @@ func (l *life) expire(s *simulation) {
 			next = t
 		}
 	}
+	for _, c := range l.k.conns {
+		if c != nil && c.dialing && c.until <= next.at {
+			l.k.now = max(l.k.now, c.until)
+			return
+		}
+	}
 	l.k.Disarm(next.timer)
 	l.k.now = max(l.k.now, next.at)
 	next.e.Expire(next.timer)
@@ -367,7 +405,7 @@ func (s *simulation) check(l *life, buffers int, why string) {
 	if n := pool.Live(); n != buffers {
 		k.bad("%d buffers are left", n-buffers)
 	}
-	for _, m := range s.w.reg.Group("p").Members() {
+	for _, m := range slices.Concat(s.w.reg.Group("p").Members(), s.w.reg.Group("dual").Members()) {
 		if n := m.InFlight(); n != 0 {
 			k.bad("%s: %d slots are not given back", m.Name(), n)
 		}

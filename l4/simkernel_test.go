@@ -57,8 +57,10 @@ type simConn struct {
 	stalls  bool       // the peer does not read
 
 	dialing   bool
-	dialErr   unix.Errno // how the connect will end
+	until     time.Duration // before which the connect does not end
+	dialErr   unix.Errno    // how the connect will end
 	connected bool
+	won       bool // it has the session
 }
 
 // simPipe is a pipe; both of its descriptors stand for it.
@@ -81,6 +83,8 @@ type simKernel struct {
 	timers  []simTimer
 	faults  bool // calls may fail for want of something
 	answers func(port int) (unix.Errno, *simConn)
+	won     func(*simConn)       // has the session
+	slow    func() time.Duration // how long a connect takes
 	wrong   []string
 }
 
@@ -175,7 +179,7 @@ func (c *simConn) ready() (ev loop.Events) {
 
 func (k *simKernel) CloseFD(fd int) {
 	c := k.conn(fd)
-	if c.connected && !c.dead && c.written < c.in.taken {
+	if c.won && !c.dead && c.written < c.in.taken {
 		k.bad("%s: closed by a FIN after %d of %d bytes that were read for it", c.name, c.written, c.in.taken)
 	}
 	if c.h == nil {
@@ -204,7 +208,14 @@ func (k *simKernel) Dial(sa unix.Sockaddr, _ loop.SocketOptions) (int, bool, err
 	if k.faults && k.one(20) {
 		return -1, false, unix.EMFILE
 	}
-	errno, c := k.answers(sa.(*unix.SockaddrInet4).Port)
+	port := 0
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		port = sa.Port
+	case *unix.SockaddrInet6:
+		port = sa.Port
+	}
+	errno, c := k.answers(port)
 	if errno != 0 && k.one(2) {
 		return -1, false, errno
 	}
@@ -213,8 +224,10 @@ func (k *simKernel) Dial(sa unix.Sockaddr, _ loop.SocketOptions) (int, bool, err
 	}
 	c.h, c.ev, c.connected, c.dialing, c.dialErr = nil, 0, false, true, errno
 	k.open(c)
-	if errno == 0 && k.one(4) {
+	c.until = k.now + k.slow()
+	if errno == 0 && c.until == k.now && k.one(4) {
 		k.establish(c)
+		k.won(c)
 		return c.fd, true, nil
 	}
 	return c.fd, false, nil
@@ -237,6 +250,7 @@ func (k *simKernel) Dialed(fd int, _ unix.Sockaddr) (bool, error) {
 	if c.dialErr != 0 {
 		return false, c.dialErr
 	}
+	k.won(c)
 	return true, nil
 }
 

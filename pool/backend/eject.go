@@ -19,8 +19,10 @@ func (m *Member) Report(o Outcome) {
 	switch o {
 	case Connected:
 		clear32(&e.timeouts)
+		clear32(&e.outraced)
 	case Success:
 		clear32(&e.timeouts)
+		clear32(&e.outraced)
 		clear32(&e.failures)
 		if e.probation.Load() {
 			e.probation.Store(false)
@@ -29,6 +31,8 @@ func (m *Member) Report(o Outcome) {
 		m.failed(o, 1, 1)
 	case ConnectTimeout:
 		m.failed(o, e.timeouts.Add(1), maxTimeouts)
+	case Outraced:
+		m.failed(o, e.outraced.Add(1), maxOutraced)
 	case Reset, Timeout, ServerError:
 		m.failed(o, e.failures.Add(1), m.group.Conf().Ejection.Failures)
 	case LocalError:
@@ -87,6 +91,7 @@ func (r *Registry) markEjected(m *Member, cause Outcome) bool {
 	e.check.passes = 0 // those before do not speak for it any more
 	e.failures.Store(0)
 	e.timeouts.Store(0)
+	e.outraced.Store(0)
 	e.ejected.Store(true)
 	r.rebuildAround(e, now)
 	r.wakeKeeper()
@@ -118,6 +123,7 @@ func (r *Registry) readmit(e *Endpoint, now time.Time, why string) {
 	e.ejection.probing = false
 	e.failures.Store(0)
 	e.timeouts.Store(0)
+	e.outraced.Store(0)
 	e.probation.Store(true)
 	e.ejected.Store(false)
 	r.rebuildAround(e, now)

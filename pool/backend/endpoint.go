@@ -83,6 +83,7 @@ type Endpoint struct {
 	ejected   atomic.Bool
 	failures  atomic.Uint32 // resets, timeouts and 5xx in a row
 	timeouts  atomic.Uint32 // connect timeouts in a row
+	outraced  atomic.Uint32 // lost races in a row
 	badCheck  atomic.Bool   // the last check failed
 	probation atomic.Bool   // back from an ejection, and nothing has gone well since
 
@@ -135,7 +136,8 @@ func (e *Endpoint) State() State {
 		return StateDown
 	case e.ejected.Load():
 		return StateEjected
-	case e.badCheck.Load() || e.probation.Load() || e.failures.Load() > 0 || e.timeouts.Load() > 0:
+	case e.badCheck.Load() || e.probation.Load() || e.failures.Load() > 0 || e.timeouts.Load() > 0 ||
+		e.outraced.Load() > 0:
 		return StateDegraded
 	}
 	return StateHealthy

@@ -24,6 +24,7 @@ type Member struct {
 	endpoint *Endpoint
 	name     string
 	rotating atomic.Bool // in the present table
+	dual     atomic.Bool // as Dual says
 
 	// The rest is guarded by Registry.mu.
 	entry       entry

@@ -143,7 +143,7 @@ func (g *Group) hide(m *Member) {
 	for _, state := range []State{StateHealthy, StateEjected, StateDown} {
 		r.Unregister(metric.BackendStateChanges, g.name, m.name, state.String())
 	}
-	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError, Unreachable} {
+	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError, Unreachable, Outraced} {
 		r.Unregister(metric.BackendEjections, g.name, m.name, cause.String())
 	}
 	for _, result := range []string{checkOK, checkFailed} {

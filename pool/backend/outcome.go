@@ -36,6 +36,9 @@ const (
 	// once, as Refused does, and only time ends that ejection where no active check
 	// does: to connect by TCP would prove nothing.
 	Unreachable
+	// Outraced: no connection yet when one to another address of the same name, begun
+	// later, was there. Three in a row eject.
+	Outraced
 )
 
 // String gives the word that logs and metrics use.
@@ -59,6 +62,8 @@ func (o Outcome) String() string {
 		return "local_error"
 	case Unreachable:
 		return "unreachable"
+	case Outraced:
+		return "outraced"
 	}
 	return "unknown"
 }

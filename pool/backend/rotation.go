@@ -43,6 +43,7 @@ func (g *Group) rebuild(now time.Time) {
 		g.nextRamp = now.Add(max(g.pool.SlowStart/rampSteps, rampFloor))
 		g.r.wakeKeeper()
 	}
+	markDual(g.members, slots)
 	t := newTable(g)
 	for i := range t.tiers {
 		t.tiers[i] = newTier(g.pool.Balance, slots[i], &g.turns[i].n, len(g.members))

@@ -20,8 +20,8 @@ var (
 	BackendEjections = &Def{
 		Name: "weir_backend_ejections_total", Kind: KindCounter, Labels: []string{"pool", "backend", "reason"},
 		MaxSets: backendSets,
-		Help: "Passive ejections of a backend, by reason: refused, connect_timeout, reset, timeout, server_error or " +
-			"unreachable (UDP).",
+		Help: "Passive ejections of a backend, by reason: refused, connect_timeout, reset, timeout, server_error, " +
+			"outraced (by another address of the same name) or unreachable (UDP).",
 	}
 	BackendPicks = &Def{
 		Name: "weir_backend_picks_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
