@@ -188,7 +188,11 @@ func (m *match) startOrigin(ctx context.Context) (stop func(), err error) {
 		return nil, err
 	}
 	stop = func() { p.Stop(); clean() }
-	if err := p.Ready(ctx, m.origin); err != nil {
+	ready := p.Ready
+	if m.s.Front == "udp" {
+		ready = p.ReadyUDP
+	}
+	if err := ready(ctx, m.origin); err != nil {
 		stop()
 		return nil, err
 	}

@@ -65,6 +65,7 @@ func TestLoadArgs(t *testing.T) {
 		"bench run --ws ws://A:1/ --size 125"+end)
 	f("front=\"tcp\"\nworkload={kind=\"tcp\",reconnect=true}\norigin={kind=\"echo\"}", 70,
 		"bench run --tcp A:1 --reconnect"+end+" --rate 70 --late 10ms")
+	f("front=\"udp\"\nworkload={kind=\"udp\"}\norigin={kind=\"udp-echo\"}", 0, "bench run --udp A:1"+end)
 	f("front=\"tcp\"\nworkload={kind=\"download\"}\norigin={kind=\"source\"}", 0, "bench run --download A:1"+end)
 	f("front=\"http\"\nworkload={kind=\"http1\"}\norigin={kind=\"http\",address=\"10.0.0.1:1\"}", 0,
 		"bench run --http http://A:1/"+end)

@@ -12,7 +12,7 @@ import (
 type Scenario struct {
 	Name        string
 	Shows       string // what a reader learns from it, one sentence
-	Front       string // what the proxies are: http, https, tcp, sni
+	Front       string // what the proxies are: http, https, tcp, udp, sni
 	Peers       []string
 	Connections int
 	Rate        int   // requests due per second; 0: a closed loop
@@ -29,7 +29,7 @@ type Scenario struct {
 
 // ScenarioWorkload is [workload]: what is done on each connection.
 type ScenarioWorkload struct {
-	Kind      string // http1, websocket, tcp, download, upload, tls, idle
+	Kind      string // http1, websocket, tcp, udp, download, upload, tls, idle
 	Send      Size   // of a request body or a message; 0: the kind's default
 	Reconnect bool   // a new connection for each request
 	Hold      []int  // idle: numbers of connections at which memory is read
@@ -37,7 +37,7 @@ type ScenarioWorkload struct {
 
 // ScenarioOrigin is [origin]: the server behind the proxies.
 type ScenarioOrigin struct {
-	Kind    string // of the built-in origin: http, h2c, https, echo, source, sink
+	Kind    string // of the built-in origin: http, h2c, https, echo, source, sink, udp-echo
 	Body    Size   // of an HTTP response
 	Address Addr   // of an origin that runs elsewhere; zero: the built-in one
 }
@@ -104,6 +104,7 @@ var scenarioKinds = []struct {
 	{"http", []string{"http1", "websocket", "idle"}, []string{"http", "h2c"}},
 	{"https", []string{"http1", "websocket", "tls", "idle"}, []string{"http", "h2c"}},
 	{"tcp", []string{"tcp", "download", "upload", "idle"}, []string{"echo", "source", "sink"}},
+	{"udp", []string{"udp"}, []string{"udp-echo"}},
 	{"sni", []string{"http1", "tls"}, []string{"https"}},
 }
 
@@ -112,6 +113,7 @@ var originsOf = map[string][]string{
 	"http1":     {"http", "h2c", "https"},
 	"websocket": {"h2c"},
 	"tcp":       {"echo"},
+	"udp":       {"udp-echo"},
 	"download":  {"source"},
 	"upload":    {"sink"},
 	"tls":       {"http", "h2c", "https"},
@@ -155,7 +157,7 @@ func checkScenario(b *binder, s *Scenario) {
 	if idle && s.Scale > 0 {
 		b.add(b.at(&s.Scale), "", "scale: the workload idle uses no CPU")
 	}
-	if w.Send > 0 && !slices.Contains([]string{"http1", "websocket", "tcp"}, w.Kind) {
+	if w.Send > 0 && !slices.Contains([]string{"http1", "websocket", "tcp", "udp"}, w.Kind) {
 		b.add(b.at(&w.Send), "", "send: the workload %s sends no messages", w.Kind)
 	}
 }

@@ -34,9 +34,9 @@ func scenarioKeys() []key[Scenario] {
 		},
 		{
 			name: "front", required: true,
-			value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "tcp", "sni")),
+			value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "tcp", "udp", "sni")),
 			doc: "What the proxies are set up as: `http` and `https` proxy HTTP/1.1, the latter ends TLS; " +
-				"`tcp` passes bytes on; `sni` passes TLS on by its server name.",
+				"`tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
 		},
 		{
 			name: "peers", none: "all that can do the job and are found",
@@ -127,8 +127,8 @@ func scenarioWorkloadTable() table[ScenarioWorkload] {
 			{
 				name: "kind", required: true,
 				value: one(func(w *ScenarioWorkload) *string { return &w.Kind },
-					choice("http1", "websocket", "tcp", "download", "upload", "tls", "idle")),
-				doc: "`http1`: a request and its response. `websocket`, `tcp`: a message and the same bytes back. " +
+					choice("http1", "websocket", "tcp", "udp", "download", "upload", "tls", "idle")),
+				doc: "`http1`: a request and its response. `websocket`, `tcp`, `udp`: a message and the same bytes back. " +
 					"`download`, `upload`: bytes as fast as they go. `tls`: connect, handshake, close. " +
 					"`idle`: connections that say nothing, on `http` after one request.",
 			},
@@ -159,9 +159,9 @@ func scenarioOriginTable() table[ScenarioOrigin] {
 			{
 				name: "kind", required: true,
 				value: one(func(o *ScenarioOrigin) *string { return &o.Kind },
-					choice("http", "h2c", "https", "echo", "source", "sink")),
+					choice("http", "h2c", "https", "echo", "source", "sink", "udp-echo")),
 				doc: "What it does: `http` answers each request with the same body; `h2c` does so too and echoes on " +
-					"WebSocket; `https` is `http` over TLS; `echo`, `source` and `sink` are plain TCP.",
+					"WebSocket; `https` is `http` over TLS; `echo`, `source` and `sink` are plain TCP; `udp-echo` sends datagrams back.",
 			},
 			{
 				name: "body", def: `"128B"`,

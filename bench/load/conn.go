@@ -93,7 +93,7 @@ func (c *conn) begin(due, now time.Duration) {
 func (c *conn) dial() {
 	w := c.w
 	c.started = w.now()
-	fd, connected, err := w.loop.Dial(w.job.sockaddr, loop.NoDelay{})
+	fd, connected, err := w.connect()
 	if err == nil {
 		if err = w.loop.Watch(fd, c); err != nil {
 			loop.CloseSocket(fd)
@@ -108,6 +108,15 @@ func (c *conn) dial() {
 	if connected {
 		c.connected()
 	}
+}
+
+// connect begins to connect a socket of the plan's kind.
+func (w *worker) connect() (fd int, connected bool, err error) {
+	if w.plan.Kind == UDP {
+		fd, err = w.loop.DialDatagrams(w.job.sockaddr, nil)
+		return fd, err == nil, err
+	}
+	return w.loop.Dial(w.job.sockaddr, loop.NoDelay{})
 }
 
 // connectFailure tells what this machine ran out of from what the server refused.

@@ -102,6 +102,8 @@ func (j *job) newWire() wire {
 	switch j.plan.Kind {
 	case TCP:
 		return &echoWire{job: j}
+	case UDP:
+		return &datagramWire{echoWire{job: j}}
 	case Download:
 		return &downloadWire{want: j.plan.Receive}
 	case Upload:
@@ -118,7 +120,7 @@ func (j *job) newResponse() response {
 // writeRequest makes what all requests begin with.
 func (j *job) writeRequest() {
 	switch j.plan.Kind {
-	case HTTP1, TCP:
+	case HTTP1, TCP, UDP:
 		j.start = min(j.plan.Send, firstBody)
 	default:
 		return

@@ -77,6 +77,8 @@ func TestValidate(t *testing.T) {
 	f(func(p *Plan) { p.Host = "a\r\nb" }, "host")
 	f(func(p *Plan) { p.Fields = []string{"X: a\r\nY: b"} }, "control characters")
 	f(func(p *Plan) { p.Fields = []string{"nonsense"} }, `expected "Name: value"`)
+	f(func(p *Plan) { p.Kind, p.Send = UDP, 65_508 }, "datagram of 65508 bytes")
+	f(func(p *Plan) { p.Kind, p.Address = UDP, "unix:x" }, "udp has no unix sockets")
 	f(func(p *Plan) { p.Timeout = time.Hour }, "timeout 1h0m0s")
 }
 
@@ -87,7 +89,7 @@ func TestListeningSockets(t *testing.T) {
    2: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0 0 10 0
 `
 	got := map[string]bool{}
-	listeningSockets([]byte(table), 8080, got)
+	listeningSockets([]byte(table), "0A", 8080, got)
 	if len(got) != 1 || !got["socket:[4711]"] {
 		t.Fatalf("sockets %v, want the listener alone", got)
 	}

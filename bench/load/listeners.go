@@ -12,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listening finds the processes on this machine that listen on an address, as Run
+// Listening finds the processes on this machine that listen on an address of TCP, as Run
 // does for the target of a plan.
 func Listening(addr netip.AddrPort) []int {
 	if addr.Addr().Unmap().Is4() {
-		return listeners(&unix.SockaddrInet4{Addr: addr.Addr().Unmap().As4(), Port: int(addr.Port())})
+		return listeners(&unix.SockaddrInet4{Addr: addr.Addr().Unmap().As4(), Port: int(addr.Port())}, false)
 	}
-	return listeners(&unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port())})
+	return listeners(&unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port())}, false)
 }
 
 // listeners finds the processes on this machine that listen on the port of sa,
 // this one left out. It finds none where the target runs elsewhere, or where we may
 // not look.
-func listeners(sa unix.Sockaddr) []int {
+func listeners(sa unix.Sockaddr, udp bool) []int {
 	var port int
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
@@ -41,23 +41,27 @@ func listeners(sa unix.Sockaddr) []int {
 		return nil
 	}
 	sockets := map[string]bool{}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	const listen, unconnected = "0A", "07"
+	tables, state := []string{"/proc/net/tcp", "/proc/net/tcp6"}, listen
+	if udp {
+		tables, state = []string{"/proc/net/udp", "/proc/net/udp6"}, unconnected
+	}
+	for _, table := range tables {
 		text, err := os.ReadFile(table)
 		if err == nil {
-			listeningSockets(text, port, sockets)
+			listeningSockets(text, state, port, sockets)
 		}
 	}
 	return owners(sockets)
 }
 
-// listeningSockets collects from a table of /proc/net what listens on port, in the
-// form in which descriptors name it.
-func listeningSockets(table []byte, port int, sockets map[string]bool) {
-	const listen = "0A"
+// listeningSockets collects from a table of /proc/net what is on port and in state, in
+// the form in which descriptors name it.
+func listeningSockets(table []byte, state string, port int, sockets map[string]bool) {
 	want := strings.ToUpper(strconv.FormatInt(int64(port)+0x10000, 16)[1:])
 	for line := range bytes.Lines(table) {
 		f := bytes.Fields(line)
-		if len(f) < 10 || string(f[3]) != listen || !bytes.HasSuffix(f[1], []byte(":"+want)) {
+		if len(f) < 10 || string(f[3]) != state || !bytes.HasSuffix(f[1], []byte(":"+want)) {
 			continue
 		}
 		sockets["socket:["+string(f[9])+"]"] = true

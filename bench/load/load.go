@@ -1,8 +1,8 @@
 // Package load generates load and says honestly what it measured.
 //
 // A [Plan] says what each connection does ([Workload]), how many there are and for
-// how long. [Run] carries it out and returns a [Result]. Raw TCP and plain
-// HTTP/1.1 run on event loops (worker, conn and a wire for each protocol) and
+// how long. [Run] carries it out and returns a [Result]. Raw TCP, UDP and
+// plain HTTP/1.1 run on event loops (worker, conn and a wire for each protocol) and
 // allocate nothing per request; what needs TLS or a conversation runs on
 // goroutines (crew, session).
 //
@@ -105,7 +105,7 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 		}
 	}
 	if r.targets = r.plan.Targets; len(r.targets) == 0 {
-		r.targets = listeners(r.job.sockaddr)
+		r.targets = listeners(r.job.sockaddr, r.plan.Kind == UDP)
 	}
 	r.epoch = time.Now()
 	for _, e := range r.engines {

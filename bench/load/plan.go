@@ -16,6 +16,7 @@ const (
 	HTTP1     Kind = "http1"     // one HTTP/1.1 request with its whole response; never pipelined
 	HTTP2     Kind = "h2"        // one HTTP/2 stream
 	TCP       Kind = "tcp"       // a message and the same bytes back
+	UDP       Kind = "udp"       // the same in a datagram; a connection is a socket of its own
 	Download  Kind = "download"  // bytes from the server until it ends, or as long as the run lasts
 	Upload    Kind = "upload"    // bytes to the server, which reads them, as long as the run lasts
 	Handshake Kind = "tls"       // connect, one whole TLS handshake, close
@@ -53,7 +54,7 @@ type Workload struct {
 	Path   string   `json:"path,omitempty"`   // default "/"
 	Fields []string `json:"fields,omitempty"` // additional "Name: value"
 
-	Send    int64 `json:"send_bytes,omitempty"` // request body or message; default 0, 64 for TCP and WebSocket
+	Send    int64 `json:"send_bytes,omitempty"` // request body or message; default 0, 64 for TCP, UDP and WebSocket
 	Status  int   `json:"status,omitempty"`     // the only right status, default 200
 	Receive int64 `json:"receive_bytes"`        // the only right length of a response body; 0: any, -1: none
 
@@ -111,6 +112,7 @@ const (
 	maxDuration = 24 * time.Hour
 	maxSend     = 1 << 40
 	maxMessage  = 64 << 20 // bytes of a WebSocket message
+	maxDatagram = 65_507   // bytes in a datagram of IPv4
 )
 
 // withDefaults returns p with its defaults filled in.
@@ -126,7 +128,7 @@ func (p Plan) withDefaults() Plan {
 	or(&p.Path, "/")
 	or(&p.Host, p.Address)
 	or(&p.Database, p.User)
-	if p.Kind == TCP || p.Kind == WebSocket {
+	if p.Kind == TCP || p.Kind == UDP || p.Kind == WebSocket {
 		or(&p.Send, 64)
 	}
 	if p.Kind == Handshake || p.bulk() {
@@ -155,7 +157,7 @@ func (p Plan) Validate() error {
 		}
 	}
 	switch p.Kind {
-	case HTTP1, HTTP2, TCP, Download, Upload, Handshake, Postgres, WebSocket:
+	case HTTP1, HTTP2, TCP, UDP, Download, Upload, Handshake, Postgres, WebSocket:
 	default:
 		check(false, "unknown kind of workload %q", p.Kind)
 	}
@@ -173,11 +175,13 @@ func (p Plan) Validate() error {
 	check(p.Rate == 0 || !p.bulk(), "%s has no requests that could be due at a rate", p.Kind)
 	check(p.Send >= 0 && p.Send <= maxSend, "%d bytes to send: expected 0 to %d", p.Send, int64(maxSend))
 	check(p.Kind != WebSocket || p.Send <= maxMessage, "message of %d bytes: expected up to %d", p.Send, maxMessage)
+	check(p.Kind != UDP || p.Send <= maxDatagram, "datagram of %d bytes: expected up to %d", p.Send, maxDatagram)
+	check(p.Kind != UDP || !strings.HasPrefix(p.Address, "unix:"), "udp has no unix sockets")
 	check(p.Status >= 100 && p.Status <= 599, "status %d: expected 100 to 599", p.Status)
 	check(p.Receive >= -1, "%d bytes to receive: expected -1 or more", p.Receive)
 	check(!p.paced() || p.Kind == HTTP1 && !p.TLS, "a slow reader or sender is for http1 without TLS alone")
 	check(!p.Reconnect || p.Kind != HTTP2, "h2 cannot reconnect for each request")
-	check(!p.TLS || p.Kind != TCP && !p.bulk(), "%s cannot be encrypted", p.Kind)
+	check(!p.TLS || p.Kind != TCP && p.Kind != UDP && !p.bulk(), "%s cannot be encrypted", p.Kind)
 	check(p.Kind != Postgres || p.User != "", "postgres needs a user")
 	errs = append(errs, p.checkText()...)
 	return errors.Join(errs...)
@@ -220,7 +224,7 @@ func (p *Plan) paced() bool { return p.ReadPace.set() || p.WritePace.set() }
 
 // onLoop reports that event loops drive the connections; others have a goroutine each.
 func (p *Plan) onLoop() bool {
-	return !p.TLS && (p.Kind == HTTP1 || p.Kind == TCP || p.bulk())
+	return !p.TLS && (p.Kind == HTTP1 || p.Kind == TCP || p.Kind == UDP || p.bulk())
 }
 
 // grace is how long requests that are under way, or overdue, may still take when

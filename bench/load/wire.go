@@ -29,6 +29,17 @@ func (e *echoWire) discarded(int64) (bool, failure) { return false, failNone }
 func (e *echoWire) end() (whole bool, f failure)    { return false, failClosed }
 func (e *echoWire) reusable() bool                  { return true }
 
+// datagramWire is an echo in one datagram, which comes back whole or is wrong. One that
+// is lost ends the request by the timeout, and another socket takes over.
+type datagramWire struct{ echoWire }
+
+func (d *datagramWire) receive(b []byte) (whole bool, f failure) {
+	if int64(len(b)) != d.job.plan.Send {
+		return false, failLength
+	}
+	return d.echoWire.receive(b)
+}
+
 // downloadWire takes bytes until the server ends the connection, which is then a
 // request that was answered.
 type downloadWire struct {

@@ -1,6 +1,6 @@
 // Package origin has the servers that load is tested against: as little as
 // possible between the socket and the answer, so that what stands in front of them
-// is what is measured. HTTP, echo, source and sink run on event loops; the servers
+// is what is measured. HTTP, the echoes, source and sink run on event loops; the servers
 // that need TLS or HTTP/2 are net/http's.
 package origin
 
@@ -24,12 +24,13 @@ type Kind string
 
 // The kinds of origin.
 const (
-	HTTP   Kind = "http"   // answer each HTTP/1.1 request with the same body
-	Echo   Kind = "echo"   // send back what comes
-	Source Kind = "source" // send without end
-	Sink   Kind = "sink"   // read and say nothing
-	HTTPS  Kind = "https"  // as HTTP, over TLS, with HTTP/2 and WebSocket echo
-	H2C    Kind = "h2c"    // as HTTP, with HTTP/2 without TLS and WebSocket echo
+	HTTP   Kind = "http"     // answer each HTTP/1.1 request with the same body
+	Echo   Kind = "echo"     // send back what comes
+	Source Kind = "source"   // send without end
+	Sink   Kind = "sink"     // read and say nothing
+	HTTPS  Kind = "https"    // as HTTP, over TLS, with HTTP/2 and WebSocket echo
+	UDP    Kind = "udp-echo" // send back each datagram
+	H2C    Kind = "h2c"      // as HTTP, with HTTP/2 without TLS and WebSocket echo
 )
 
 // Stall makes an origin stand still: for For at the end of each Every. Connections
@@ -95,6 +96,8 @@ func Start(opts Options) (*Origin, error) {
 	switch opts.Kind {
 	case HTTP, Echo, Source, Sink:
 		return startLoops(addr, opts)
+	case UDP:
+		return startUDP(addr, opts)
 	case HTTPS, H2C:
 		return startNetHTTP(addr, opts)
 	}
@@ -111,7 +114,7 @@ func startLoops(addr netip.AddrPort, opts Options) (*Origin, error) {
 		}
 	}
 	for range opts.Loops {
-		fd, bound, err := listen(addr)
+		fd, bound, err := bind(addr, unix.SOCK_STREAM)
 		if err != nil {
 			o.close()
 			return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
@@ -131,22 +134,27 @@ func startLoops(addr netip.AddrPort, opts Options) (*Origin, error) {
 
 const backlog = 4096
 
-func listen(addr netip.AddrPort) (fd int, bound netip.AddrPort, err error) {
+// bind returns a socket of this type on addr, which listens where it is one of TCP.
+func bind(addr netip.AddrPort, kind int) (fd int, bound netip.AddrPort, err error) {
 	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
 	if addr.Addr().Is4() {
 		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
 	}
-	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, addr, os.NewSyscallError("socket", err)
 	}
 	err = errors.Join(
 		os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)),
 		os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)),
-		os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)),
 		os.NewSyscallError("bind", unix.Bind(fd, sa)),
-		os.NewSyscallError("listen", unix.Listen(fd, backlog)),
 	)
+	if kind == unix.SOCK_STREAM {
+		err = errors.Join(err,
+			os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)),
+			os.NewSyscallError("listen", unix.Listen(fd, backlog)),
+		)
+	}
 	if err != nil {
 		loop.CloseSocket(fd)
 		return -1, addr, err

@@ -158,5 +158,6 @@ func TestStartRefuses(t *testing.T) {
 	f(Options{Kind: HTTP, Body: -1}, "body of -1 bytes")
 	f(Options{Kind: HTTP, Loops: -1}, "-1 loops")
 	f(Options{Kind: HTTP, Stall: Stall{Every: 1, For: 1}}, "a part of the time")
+	f(Options{Kind: UDP, Stall: Stall{Every: 2, For: 1}}, "cannot stall")
 	f(Options{Kind: H2C, Stall: Stall{Every: 2, For: 1}}, "cannot stall")
 }

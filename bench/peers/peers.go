@@ -28,7 +28,7 @@ const Name = "bench.test"
 
 // Job is what every proxy is to do.
 type Job struct {
-	Front    string // http, https, tcp or sni, as in a scenario; cache: http, and answers are kept
+	Front    string // http, https, tcp, udp or sni, as in a scenario; cache: http, and answers are kept
 	Address  string // IP:PORT where it listens
 	Origin   string // HOST:PORT
 	Workers  int    // worker processes, threads or loops; default 1
@@ -63,6 +63,7 @@ type kind struct {
 var (
 	httpOnly = []string{"http", "https"}
 	allJobs  = []string{"http", "https", "tcp", "sni"}
+	withUDP  = []string{"http", "https", "tcp", "udp", "sni"}
 	caches   = []string{"cache"}
 )
 
@@ -70,11 +71,11 @@ var (
 func kinds() []kind {
 	return []kind{
 		{
-			name: "weir", fronts: allJobs, files: []string{"weir.toml"},
+			name: "weir", fronts: withUDP, files: []string{"weir.toml"},
 			check: []string{"check", "{dir}/weir.toml"}, run: []string{"run", "-c", "{dir}/weir.toml"}, env: goWorkers,
 		},
 		{
-			name: "nginx", fronts: allJobs, files: []string{"nginx.conf"},
+			name: "nginx", fronts: withUDP, files: []string{"nginx.conf"},
 			version: []string{"-v"}, pattern: `nginx/(\S+)`,
 			check: []string{"-t", "-q", "-p", "{dir}", "-e", "stderr", "-c", "{dir}/nginx.conf"},
 			run:   []string{"-p", "{dir}", "-e", "stderr", "-c", "{dir}/nginx.conf"},
@@ -252,7 +253,7 @@ func (p *Peer) Write(dir string, j Job) error {
 		Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), Pair: filepath.Join(dir, "pair.pem"),
 		Files: 2*j.MaxConns + 256, Root: os.Geteuid() == 0,
 	}
-	if j.Front == "tcp" || j.Front == "sni" {
+	if j.Front == "tcp" || j.Front == "udp" || j.Front == "sni" {
 		v.StreamModule = streamModule(p.Binary)
 	}
 	if j.Front == "https" {
@@ -332,7 +333,8 @@ func (p *Peer) Check(ctx context.Context, dir string) error {
 }
 
 // Start writes the files into dir, starts the proxy on these CPUs and waits until
-// it listens. The Process must be stopped.
+// it listens; with the front udp, until the origin echoes through it. The Process must be
+// stopped.
 func (p *Peer) Start(ctx context.Context, dir string, j Job, cpus []int) (*Process, error) {
 	j = j.withDefaults()
 	if err := p.Write(dir, j); err != nil {
@@ -352,7 +354,11 @@ func (p *Peer) Start(ctx context.Context, dir string, j Job, cpus []int) (*Proce
 	if err != nil {
 		return nil, err
 	}
-	if err := proc.Ready(ctx, j.Address); err != nil {
+	ready := proc.Ready
+	if j.Front == "udp" {
+		ready = proc.ReadyUDP
+	}
+	if err := ready(ctx, j.Address); err != nil {
 		proc.Stop()
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func accepted(t *testing.T, name string, fronts ...string) {
 }
 
 func TestNginxAcceptsItsConfiguration(t *testing.T)       { accepted(t, "nginx", "http", "https") }
-func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "sni") }
+func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "udp", "sni") }
 func TestHaproxyAcceptsItsConfiguration(t *testing.T)     { accepted(t, "haproxy", fronts...) }
 
 func TestVarnishAcceptsItsConfiguration(t *testing.T) { accepted(t, "varnish", "cache") }
@@ -96,7 +96,7 @@ func TestVarnishCaches(t *testing.T) {
 // TestWeirAcceptsItsConfiguration needs no binary: the check is a function here.
 func TestWeirAcceptsItsConfiguration(t *testing.T) {
 	p := &Peer{Name: "weir", kind: &kinds()[0]}
-	for _, front := range fronts {
+	for _, front := range append(fronts, "udp") {
 		dir := t.TempDir()
 		j := Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081", Admin: "127.0.0.1:18082"}
 		if err := p.Write(dir, j); err != nil {

@@ -97,23 +97,53 @@ func Pinned(cpus []int, f func() error) error {
 
 // Ready waits until the program accepts connections at address.
 func (p *Process) Ready(ctx context.Context, address string) error {
+	return p.await(ctx, address, "accept connections", func(ctx context.Context) error {
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+// echoWait is how long an answer to one datagram is waited for.
+const echoWait = 200 * time.Millisecond
+
+// ReadyUDP waits until a datagram that is sent to address is answered.
+func (p *Process) ReadyUDP(ctx context.Context, address string) error {
+	return p.await(ctx, address, "answer datagrams", func(ctx context.Context) error {
+		c, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		if err := c.SetDeadline(time.Now().Add(echoWait)); err != nil {
+			return err
+		}
+		if _, err := c.Write([]byte{'?'}); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		return err
+	})
+}
+
+// await tries probe until it succeeds; does says what the program does then.
+func (p *Process) await(ctx context.Context, address, does string, probe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
-		if err == nil {
-			return c.Close()
-		}
+	for probe(ctx) != nil {
 		select {
 		case <-p.done:
 			return fmt.Errorf("%s ended (%w): %s", p.name, cmpErr(p.err), p.Output())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not accept connections at %s: %w: %s", p.name, address, ctx.Err(), p.Output())
+			return fmt.Errorf("%s does not %s at %s: %w: %s", p.name, does, address, ctx.Err(), p.Output())
 		case <-tick.C:
 		}
 	}
+	return nil
 }
 
 func cmpErr(err error) error {

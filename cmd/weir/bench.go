@@ -66,7 +66,7 @@ type benchRunCmd struct {
 	Method    string   `placeholder:"NAME" help:"HTTP method. Default: GET, or POST with --size."`
 	Header    []string `short:"H" sep:"none" placeholder:"FIELD" help:"HTTP field to add, NAME:VALUE, repeatable."`
 	Host      string   `placeholder:"NAME" help:"HTTP host, instead of the one of the URL."`
-	Size      int64    `placeholder:"BYTES" help:"Request body, or message. Default: none; 64 for --tcp and --ws."`
+	Size      int64    `placeholder:"BYTES" help:"Request body, or message. Default: none; 64 for --tcp, --udp and --ws."`
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Length    int64    `placeholder:"BYTES" help:"The right length of an HTTP response body; -1: none. Default: any."`
 	Verify    bool     `help:"Compare the checksums of HTTP response bodies."`
@@ -89,6 +89,7 @@ type benchTarget struct {
 	WebSocket string `name:"ws" xor:"target" required:"" placeholder:"URL" help:"WebSocket echo, ws:// or wss://."`
 	Postgres  string `name:"postgres" xor:"target" required:"" placeholder:"URL" help:"SELECT 1: postgres://USER@HOST."`
 	TCP       string `name:"tcp" xor:"target" required:"" placeholder:"ADDR" help:"Messages that a server sends back."`
+	UDP       string `name:"udp" xor:"target" required:"" placeholder:"ADDR" help:"Datagrams that a server sends back."`
 	Download  string `name:"download" xor:"target" required:"" placeholder:"ADDR" help:"Bytes from a TCP server."`
 	Upload    string `name:"upload" xor:"target" required:"" placeholder:"ADDR" help:"Bytes to a TCP server."`
 	TLS       string `name:"tls" xor:"target" required:"" placeholder:"ADDR" help:"TLS handshakes."`
@@ -175,6 +176,8 @@ func (c *benchTarget) workload() (load.Workload, error) {
 	switch {
 	case c.TCP != "":
 		return load.Workload{Kind: load.TCP, Address: c.TCP}, nil
+	case c.UDP != "":
+		return load.Workload{Kind: load.UDP, Address: c.UDP}, nil
 	case c.Download != "":
 		return load.Workload{Kind: load.Download, Address: c.Download}, nil
 	case c.Upload != "":
@@ -230,7 +233,7 @@ func postgresWorkload(text string) (load.Workload, error) {
 }
 
 type benchOriginCmd struct {
-	Kind       string        `default:"http" placeholder:"KIND" help:"http, https, h2c, echo, source or sink."`
+	Kind       string        `default:"http" placeholder:"KIND" help:"http, https, h2c, echo, source, sink or udp-echo."`
 	Listen     string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"IP:PORT, port 0: any."`
 	Body       int           `default:"128" placeholder:"BYTES" help:"Length of HTTP response bodies."`
 	Loops      int           `default:"1" placeholder:"N" help:"Event loops."`
