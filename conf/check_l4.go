@@ -15,6 +15,8 @@ func (ck *checker) l4(l *L4) {
 		switch {
 		case l.Protocol != "auto":
 			ck.add(at, "", "server_first_wait: with protocol = %q the client speaks first", l.Protocol)
+		case !ck.has(&l.Routes):
+			ck.add(at, "", "server_first_wait: without routes no client is waited for")
 		case !ck.has(&l.Pool) && !slices.ContainsFunc(l.Routes, func(r L4Route) bool { return r.bySourceAlone() }):
 			ck.add(at, "", "server_first_wait: without a pool, or a route by source alone, there is nowhere "+
 				"for a silent client to go")

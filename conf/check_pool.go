@@ -9,7 +9,20 @@ func (ck *checker) pool(p *Pool) {
 	ck.health(&p.Health)
 	ck.sources(p)
 	ck.udpHealth(p)
+	ck.sessions(p)
 	order(ck, &p.Ejection.Time, &p.Ejection.MaxTime, formatDuration, "time", "max_time", &p.Ejection)
+}
+
+// sessions refuses what is to happen at a loss that cannot come about, where it is not
+// the default that is written out.
+func (ck *checker) sessions(p *Pool) {
+	if at := &p.Sessions.OnDown; *at != "keep" && ck.has(at) && p.Health.Type == "" {
+		ck.add(ck.at(at), "", "on_down: without [pool.%s.health] no server is ever down", p.Name)
+	}
+	if at := &p.Sessions.OnRoleLost; *at != "close" && ck.has(at) && (p.Health.Role == "" || p.Health.Role == "any") {
+		ck.add(ck.at(at), "", "on_role_lost: without role = \"primary\" or \"replica\" in [pool.%s.health] no server has "+
+			"a role to lose", p.Name)
+	}
 }
 
 func (ck *checker) servers(p *Pool) {

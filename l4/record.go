@@ -39,17 +39,24 @@ func (s *session) timeTLS() {
 
 func (s *session) timeConnect() {
 	if s.timed {
-		s.stages.Connect = time.Since(s.acceptedAt) - s.stages.Sniff - s.stages.TLS - s.stages.Queue
+		s.stages.Connect = time.Since(s.acceptedAt) - s.beforeFirstByte()
 		s.shard.stages.connect.Observe(s.stages.Connect)
 	}
 }
 
-func (s *session) timeFirstByte() {
+func (s *session) timeFirstByte() { s.firstByteAt(time.Since(s.acceptedAt)) }
+
+// firstByteAt notes when the backend's first byte came, since the accept.
+func (s *session) firstByteAt(at time.Duration) {
 	if s.timed {
-		before := s.stages.Sniff + s.stages.TLS + s.stages.Queue + s.stages.Connect
-		s.stages.FirstByte = time.Since(s.acceptedAt) - before
+		s.stages.FirstByte = at - s.beforeFirstByte()
 		s.shard.stages.firstByte.Observe(s.stages.FirstByte)
 	}
+}
+
+// beforeFirstByte is the time of all stages up to the connection with the backend.
+func (s *session) beforeFirstByte() time.Duration {
+	return s.stages.Sniff + s.stages.TLS + s.stages.Queue + s.stages.Connect
 }
 
 // record counts the end of a session and writes its line of the access log.
@@ -58,7 +65,7 @@ func (s *session) record(why reason) {
 	s.counters.closed[why].Add(1)
 	took := time.Since(s.acceptedAt)
 	if s.timed && s.stages.FirstByte > 0 {
-		s.stages.Deliver = took - s.stages.Sniff - s.stages.TLS - s.stages.Queue - s.stages.Connect - s.stages.FirstByte
+		s.stages.Deliver = took - s.beforeFirstByte() - s.stages.FirstByte
 		s.shard.stages.deliver.Observe(s.stages.Deliver)
 	}
 	log := s.shard.server.access

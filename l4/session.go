@@ -15,8 +15,6 @@ import (
 
 // state is where a session stands.
 //
-//	accepted ───> identifying (a PROXY header comes first), then as accepted
-//	connecting <──> queued (every backend is at its max_conns)
 //	accepted ─┬─> sniffing ──┬─> connecting ─┬─> negotiating ─┐
 //	          │              │     ^    │     │                │
 //	          │              │     └────┘     ├────────────────┴─> relaying ──> halfClosed
@@ -25,7 +23,9 @@ import (
 //	           no first      └─> handed over to L7
 //	           bytes needed
 //
-// Each leads to closed. Negotiating is the prologue with a PostgreSQL or MySQL backend.
+// Each leads to closed. Where a PROXY header comes first, identifying lies behind
+// accepted; where every backend is at its max_conns, queued lies before connecting, and
+// comes again where the slot was of no use. Negotiating is the prologue with a PostgreSQL or MySQL backend.
 // A CancelRequest leads from sniffing to cancelling, which waits for the servers.
 //
 // Where Weir ends TLS, goroutines have the connections (see [secured]) and the
@@ -218,9 +218,12 @@ func (s *session) Ready(fd int, ev loop.Events) {
 	case stateSniffing:
 		s.sniff()
 	case stateNegotiating:
-		if s.routing.conf.Protocol == "mysql" {
+		switch {
+		case sk == &s.client && ev.Failed() && s.shard.loop.SocketError(fd) != nil:
+			s.close(reasonClientReset)
+		case s.routing.conf.Protocol == "mysql":
 			s.negotiateMySQL()
-		} else {
+		default:
 			s.negotiate()
 		}
 	case stateRelaying, stateHalfClosed:

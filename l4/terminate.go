@@ -110,9 +110,8 @@ func (s *session) settle(cut bool) {
 	t := s.tls
 	s.tls = nil
 	s.up.bytes, s.down.bytes = t.up.Load(), t.down.Load()
-	if at := t.answered.Load(); at > 0 && s.timed {
-		s.stages.FirstByte = time.Duration(at) - s.stages.Sniff - s.stages.TLS - s.stages.Connect
-		s.shard.stages.firstByte.Observe(s.stages.FirstByte)
+	if at := t.answered.Load(); at > 0 {
+		s.firstByteAt(time.Duration(at))
 	}
 	t.stop(cut)
 }

@@ -52,6 +52,8 @@ func l4Note(c *conf.L4) string {
 	switch {
 	case len(c.Routes) == 0 && c.UDP():
 		return "udp to pool " + c.Pool
+	case len(c.Routes) == 0 && c.TLS != nil && c.Mode == "terminate":
+		return "tls ended here, to pool " + c.Pool
 	case len(c.Routes) == 0:
 		return "tcp to pool " + c.Pool
 	}
