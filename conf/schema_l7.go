@@ -88,7 +88,8 @@ func l7Keys() []key[L7] {
 
 // l7LimitKeys bound what a client may take.
 func l7LimitKeys() []key[L7] {
-	return append(connLimitKeys("Those that an `[[l4]]` hands over count too, for this key and the three below. 0: no limit.",
+	return append(connLimitKeys("Those that an `[[l4]]` hands over count too, for this key and the three below. "+
+		"0: no limit.",
 		func(l *L7) *int { return &l.MaxConns }, func(l *L7) *int { return &l.MaxConnsPerSource },
 		func(l *L7) *int { return &l.MaxConnRate }, func(l *L7) *int { return &l.MaxConnRatePerSource },
 	), []key[L7]{

@@ -33,7 +33,7 @@ drain_timeout = "10m"
 			{
 				name: "on_down", def: `"keep"`,
 				value: one(func(s *Sessions) *string { return &s.OnDown }, afterLoss()),
-				doc:   "When its active check took the server out.",
+				doc:   "When its active check took the server out; `drain` and `close` need `[pool.NAME.health]`.",
 			},
 			{
 				name: "on_removed", def: `"keep"`,
@@ -43,7 +43,7 @@ drain_timeout = "10m"
 			{
 				name: "on_role_lost", def: `"close"`,
 				value: one(func(s *Sessions) *string { return &s.OnRoleLost }, afterLoss()),
-				doc:   "When the server no longer has the `role` that the pool wants.",
+				doc:   "When the server no longer has the `role` that the pool wants; `keep` and `drain` need one.",
 			},
 			{
 				name: "drain_timeout", def: `"5m"`,

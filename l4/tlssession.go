@@ -67,7 +67,8 @@ var longAgo = time.Unix(1, 0)
 // from it already comes first there. It reports false where the session ended.
 func (s *session) secure(front *tls.Config) bool {
 	h := loop.Handover{
-		FD: s.client.fd, Local: s.shard.loop.LocalAddr(s.client.fd), Remote: s.peer, Accepted: s.acceptedAt, Ticket: s.ticket,
+		FD: s.client.fd, Local: s.shard.loop.LocalAddr(s.client.fd), Remote: s.peer,
+		Accepted: s.acceptedAt, Ticket: s.ticket,
 	}
 	if up := &s.up; up.buf != nil {
 		h.Data = append(h.Data, up.buf.B[up.off:up.end]...)
