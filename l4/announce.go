@@ -5,12 +5,15 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"weir/l4/sniff"
 	"weir/pool/backend"
 )
 
 // announce tells the backend who the client is, where its pool says so: a PROXY
-// header is the first thing that goes out. It reports false where the session ended.
+// header is the first thing that goes out. It reports false where that failed, and the
+// session went on to the next member or ended.
 func (s *session) announce() bool {
 	b := s.header(s.to.group, s.shard.loop.Scratch()[:0])
 	if len(b) == 0 {
@@ -18,7 +21,7 @@ func (s *session) announce() bool {
 	}
 	// A fresh socket has room for it; one that has not is of no use.
 	if n, errno := s.shard.loop.Write(s.server.fd, b); errno != 0 || n != len(b) {
-		s.close(reasonBackendReset)
+		s.unanswered(unix.ECONNRESET)
 		return false
 	}
 	return true
