@@ -128,8 +128,8 @@ func scenarioWorkloadTable() table[ScenarioWorkload] {
 				name: "kind", required: true,
 				value: one(func(w *ScenarioWorkload) *string { return &w.Kind },
 					choice("http1", "websocket", "tcp", "udp", "download", "upload", "tls", "idle")),
-				doc: "`http1`: a request and its response. `websocket`, `tcp`, `udp`: a message and the same bytes back. " +
-					"`download`, `upload`: bytes as fast as they go. `tls`: connect, handshake, close. " +
+				doc: "`http1`: a request and its response. `websocket`, `tcp`, `udp`: a message and the same " +
+					"bytes back. `download`, `upload`: bytes as fast as they go. `tls`: connect, handshake, close. " +
 					"`idle`: connections that say nothing, on `http` after one request.",
 			},
 			{
@@ -161,7 +161,8 @@ func scenarioOriginTable() table[ScenarioOrigin] {
 				value: one(func(o *ScenarioOrigin) *string { return &o.Kind },
 					choice("http", "h2c", "https", "echo", "source", "sink", "udp-echo")),
 				doc: "What it does: `http` answers each request with the same body; `h2c` does so too and echoes on " +
-					"WebSocket; `https` is `http` over TLS; `echo`, `source` and `sink` are plain TCP; `udp-echo` sends datagrams back.",
+					"WebSocket; `https` is `http` over TLS; `echo`, `source` and `sink` are plain TCP; " +
+					"`udp-echo` sends datagrams back.",
 			},
 			{
 				name: "body", def: `"128B"`,

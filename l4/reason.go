@@ -19,7 +19,7 @@ const (
 	reasonProxyTimeout                    // no whole PROXY header in time from where one is required
 	reasonProxyMalformed                  // no PROXY header, or a bad one, from where one is required
 	reasonProxyRefused                    // a PROXY header from where none is accepted
-	reasonOverLimit                       // the client of a PROXY header, or the L7 listener it was for, is over a cap
+	reasonOverLimit                       // a cap of a PROXY client, of an L7 listener or of unfinished QUIC hellos
 	reasonNoRoute                         // no route and no default pool
 	reasonNoServer                        // no usable backend
 	reasonQueueFull                       // every backend at its max_conns, and no place in the queue

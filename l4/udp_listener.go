@@ -3,6 +3,7 @@ package l4
 import (
 	"math/bits"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,7 @@ type udpListener struct {
 	draining bool // no new sessions, closed with the last one
 
 	overflows overflows
+	tell      time.Duration // when the log may hear again that nothing can be received
 
 	current *udpSession // in which a callback works, for Abort
 	touched [loop.BatchSize]*udpSession
@@ -33,12 +35,15 @@ type udpShard struct {
 	first *udpSession // all that are open
 	free  *udpSession
 	nfree int
+
+	sniffing, budget int // bytes that sessions hold before they have a route, and may hold
 }
 
 // listenUDP begins to receive on fd, which it owns unless it returns an error.
 func (sh *shard) listenUDP(b *binding, fd int) (*udpListener, error) {
 	if sh.udp.batch == nil {
 		sh.udp.batch = loop.NewBatch()
+		sh.udp.budget = sniffBudget
 	}
 	ul := &udpListener{shard: sh, binding: b, fd: fd, sessions: make(map[loop.Client]*udpSession)}
 	if err := sh.events.WatchReads(fd, ul); err != nil {
@@ -56,7 +61,7 @@ func (ul *udpListener) Ready(int, loop.Events) {
 	case 0, unix.EAGAIN, unix.EINTR:
 	default:
 		// Memory is short, or an error of the network: the next datagram has better luck.
-		ul.shard.log.Warn("cannot receive datagrams", "address", ul.binding.addr.String(), "error", errno)
+		ul.cannotReceive(errno)
 		return
 	}
 	ul.watchOverflows()
@@ -72,6 +77,14 @@ func (ul *udpListener) Ready(int, loop.Events) {
 		s.forward()
 	}
 	ul.current = nil
+}
+
+// cannotReceive tells the log, and not again for a while: the socket stays readable.
+func (ul *udpListener) cannotReceive(errno unix.Errno) {
+	if now := ul.shard.loop.Now(); now >= ul.tell {
+		ul.tell = now + refusedEvery
+		ul.shard.log.Warn("cannot receive datagrams", "address", ul.binding.addr.String(), "error", errno)
+	}
 }
 
 // take finds the session of datagram i, or begins one.

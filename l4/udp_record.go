@@ -20,7 +20,7 @@ func (s *udpSession) record(why reason) {
 		Backend: s.backend, BytesIn: int64(s.up.bytes), BytesOut: int64(s.down.bytes),
 		DatagramsIn: int64(s.up.datagrams), DatagramsOut: int64(s.down.datagrams),
 		Duration: time.Since(s.acceptedAt), Side: reasons[why].side, Reason: reasons[why].name,
-		Retries: max(s.tried-1, 0), Stages: accesslog.Stages{FirstByte: s.firstReply},
+		Retries: int(max(s.tried-1, 0)), Stages: accesslog.Stages{FirstByte: s.firstReply},
 	}
 	if s.to != nil {
 		r.Route, r.Pool = s.to.name, s.to.pool

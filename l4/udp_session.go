@@ -55,10 +55,11 @@ type udpSession struct {
 	sni        string
 	offered    string // by ALPN, for the access log
 	backend    string // the member that was tried last
-	tried      int
+	tried      int32
 	failed     bool // a backend was tried in vain
 	firstReply time.Duration
 
+	charged  int32  // bytes of the budget, while sniffing
 	pending  uint32 // datagrams of the batch that are to be sent on
 	up, down udpFlow
 	held     udpHeld
@@ -151,7 +152,7 @@ func (s *udpSession) route(to *destination) {
 	}
 	s.to = to
 	s.state = udpRelaying
-	s.quic = nil
+	s.discharge()
 	s.query.Reset(backend.HashAddr(s.peer.Addr()))
 	s.arm(s.routing.conf.UDPIdleTimeout)
 	s.reach()
@@ -269,7 +270,7 @@ func (s *udpSession) close(why reason) {
 	}
 	s.counters.drop(dropUnsent, s.held.total-s.held.counted)
 	s.held.release()
-	s.quic = nil
+	s.discharge()
 	s.giveBack(why)
 	s.ticket.Release()
 	s.record(why)

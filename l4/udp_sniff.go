@@ -19,6 +19,9 @@ func (s *udpSession) sniff(data []byte) {
 	}
 	switch v {
 	case sniff.NeedMore:
+		if !s.charge() {
+			s.close(reasonOverLimit)
+		}
 	case sniff.Done:
 		to, name := s.routing.find(known{source: s.peer.Addr(), protocol: sniff.TLS, hello: hello})
 		if name == "" {

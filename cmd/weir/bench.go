@@ -66,7 +66,7 @@ type benchRunCmd struct {
 	Method    string   `placeholder:"NAME" help:"HTTP method. Default: GET, or POST with --size."`
 	Header    []string `short:"H" sep:"none" placeholder:"FIELD" help:"HTTP field to add, NAME:VALUE, repeatable."`
 	Host      string   `placeholder:"NAME" help:"HTTP host, instead of the one of the URL."`
-	Size      int64    `placeholder:"BYTES" help:"Request body, or message. Default: none; 64 for --tcp, --udp and --ws."`
+	Size      int64    `placeholder:"BYTES" help:"Request body or message. Default: none; 64 for --tcp, --udp, --ws."`
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Length    int64    `placeholder:"BYTES" help:"The right length of an HTTP response body; -1: none. Default: any."`
 	Verify    bool     `help:"Compare the checksums of HTTP response bodies."`
@@ -233,7 +233,7 @@ func postgresWorkload(text string) (load.Workload, error) {
 }
 
 type benchOriginCmd struct {
-	Kind       string        `default:"http" placeholder:"KIND" help:"http, https, h2c, echo, source, sink or udp-echo."`
+	Kind       string        `default:"http" placeholder:"KIND" help:"http, https, h2c, echo, source, sink, udp-echo."`
 	Listen     string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"IP:PORT, port 0: any."`
 	Body       int           `default:"128" placeholder:"BYTES" help:"Length of HTTP response bodies."`
 	Loops      int           `default:"1" placeholder:"N" help:"Event loops."`

@@ -98,8 +98,9 @@ func sessionTable(all []admin.SessionStatus) string {
 	_, _ = fmt.Fprintln(w, "ID\tLISTENER\tNET\tCLIENT\tSNI\tBACKEND\tSTATE\tAGE\tIDLE\tIN\tOUT")
 	for i := range all {
 		s := &all[i]
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", s.ID, s.Listener, s.Network, orDash(s.Client),
-			orDash(s.SNI), orDash(s.Backend), s.State, inSeconds(s.Age), inSeconds(s.Idle), s.BytesIn, s.BytesOut)
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n",
+			s.ID, s.Listener, s.Network, orDash(s.Client), orDash(s.SNI), orDash(s.Backend), s.State,
+			inSeconds(s.Age), inSeconds(s.Idle), s.BytesIn, s.BytesOut)
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	return b.String()

@@ -53,6 +53,12 @@ type QUIC struct {
 	header  []byte // a header without its protection
 }
 
+// Size is about how many bytes q holds, its keys included.
+func (q *QUIC) Size() int {
+	const keys = 2 << 10
+	return keys + cap(q.stream.buf) + 8*cap(q.stream.have) + cap(q.plain) + cap(q.header)
+}
+
 // Add looks at one more datagram of the client and fills in h on Done. NotTLS means
 // that the first datagram is no QUIC Initial, NeedMore that the hello goes on in
 // another datagram. Datagrams that carry nothing of the hello, or that nobody can
