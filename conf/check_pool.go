@@ -20,8 +20,8 @@ func (ck *checker) sessions(p *Pool) {
 		ck.add(ck.at(at), "", "on_down: without [pool.%s.health] no server is ever down", p.Name)
 	}
 	if at := &p.Sessions.OnRoleLost; *at != "close" && ck.has(at) && (p.Health.Role == "" || p.Health.Role == "any") {
-		ck.add(ck.at(at), "", "on_role_lost: without role = \"primary\" or \"replica\" in [pool.%s.health] no server has "+
-			"a role to lose", p.Name)
+		ck.add(ck.at(at), "", "on_role_lost: without role = \"primary\" or \"replica\" in [pool.%s.health] "+
+			"no server has a role to lose", p.Name)
 	}
 }
 
