@@ -3,6 +3,7 @@ package l4
 import (
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
@@ -69,19 +70,39 @@ func dualAnswer(query []byte) []byte {
 func dualServer(t *testing.T, hole string, serve func(*net.TCPConn)) (server conf.Server, dead string) {
 	t.Helper()
 	other := map[string]string{"127.0.0.1": "::1", "::1": "127.0.0.1"}[hole]
-	var ln net.Listener
+	free := dualPort(t)
 	if serve == nil {
-		dead = blackHoleAt(t, net.JoinHostPort(hole, "0"))
-		blackHoleAt(t, net.JoinHostPort(other, port(dead)))
+		blackHoleAt(t, net.JoinHostPort(other, free))
 	} else {
-		var err error
-		if ln, err = net.Listen("tcp", net.JoinHostPort(other, "0")); err != nil {
+		ln, err := net.Listen("tcp", net.JoinHostPort(other, free))
+		if err != nil {
 			t.Fatal(err)
 		}
 		serveOn(t, ln, func(c net.Conn) { serve(c.(*net.TCPConn)) })
-		dead = blackHoleAt(t, net.JoinHostPort(hole, port(ln.Addr().String())))
 	}
+	dead = blackHoleAt(t, net.JoinHostPort(hole, free))
 	return conf.Server{Addr: tcpAddr("dual.test:" + port(dead)), Weight: 1}, dead
+}
+
+// dualPort is a port that is free in both families, and below those that the kernel
+// gives to clients, so that it stays so.
+func dualPort(t *testing.T) string {
+	t.Helper()
+	for range 1000 {
+		port := strconv.Itoa(10_240 + rand.IntN(20_000))
+		v4, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		v6, err := net.Listen("tcp", "[::1]:"+port)
+		v4.Close()
+		if err == nil {
+			v6.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free in both families")
+	return ""
 }
 
 func port(addr string) string { return strconv.Itoa(int(netip.MustParseAddrPort(addr).Port())) }
