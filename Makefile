@@ -91,6 +91,7 @@ bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=a,b ROUN
 		--commit "$$(git describe --always --dirty)" --output $(RESULTS)
 
 bench-calibrate: build ## compare the load generator with wrk, h2load and iperf3, and say why figures differ; ROUNDS=n
+	@bash .ci/deps --need wrk h2load iperf3
 	./bin/weir bench calibrate $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-report: ## write docs/benchmarks.md and .html from what bench-compare has measured
