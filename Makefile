@@ -84,15 +84,17 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: ## run the micro-benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=a,b ROUNDS=n DURATION=5s BINARY=traefik=FILE
+bench-compare: build ## compare with nginx, HAProxy and Caddy; SCENARIO=a,b ROUNDS=n DURATION=5s APPEND=1 BINARY=traefik=FILE
 	@bash .ci/deps --need nginx haproxy
 	./bin/weir bench compare --build-caddy $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(BINARY),--binary $(BINARY)) $(if $(DURATION),--duration $(DURATION)) \
+		$(if $(BINARY),--binary $(BINARY)) $(if $(DURATION),--duration $(DURATION)) $(if $(APPEND),--append) \
 		--commit "$$(git describe --always --dirty)" --output $(RESULTS)
 
-bench-calibrate: build ## compare the load generator with wrk, h2load and iperf3, and say why figures differ; ROUNDS=n
-	@bash .ci/deps --need wrk h2load iperf3
-	./bin/weir bench calibrate $(if $(ROUNDS),--rounds $(ROUNDS))
+bench-calibrate: build ## compare the load generator with wrk, h2load and iperf3, in docs/calibration.md; ROUNDS=n
+	@bash .ci/deps --need wrk h2load iperf3 nginx
+	@{ printf '# Calibration of the load generator\n\nThis page is written by `make bench-calibrate`; do not edit it.\n\n' && \
+		./bin/weir bench calibrate $(if $(ROUNDS),--rounds $(ROUNDS)); } >bin/calibration.md
+	@mv bin/calibration.md docs/calibration.md && cat docs/calibration.md
 
 bench-report: ## write docs/benchmarks.md and .html from what bench-compare has measured
 	$(GO) run ./cmd/bench-report $(RESULTS)

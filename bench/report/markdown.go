@@ -22,7 +22,8 @@ on another. The proxies took turns in every round (A B C A B C ...), and each ru
   processes of the proxy.
 - **bound by** says what held back the runs of Weir, from its own timings and the CPU of every process: the client,
   the network, the proxy or the backend. For that its metrics are read three times in a run, on its own account.
-- A run in which the generator may have been the bottleneck says so under its table.`
+- A run in which the generator may have been the bottleneck says so under its table. The generator itself is held
+  against wrk, h2load and iperf3 in [calibration.md](calibration.md).`
 )
 
 // Intro describes where and when, as a list of label and text.
