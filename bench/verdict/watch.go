@@ -31,11 +31,18 @@ type Seen struct {
 	Retransmits    float64
 }
 
-// Watch looks at the source twice, from and to after now, and returns what happened
-// between. Wait makes it look the second time at the latest, returns what was seen,
-// or the first error, and is to be called once.
+// Watch finds the processes, which takes a moment where there are many sockets and so
+// must be over before the load begins. It then looks at the source twice, from and to
+// after it has returned. Wait makes it look the second time at the latest, returns what
+// happened between, or the first error, and is to be called once.
 func Watch(ctx context.Context, s Source, from, to time.Duration) (wait func() (Seen, error)) {
-	end := make(chan struct{})
+	first, err := s.scrape(ctx) // says who there is, and that the source is of use
+	if err != nil {
+		return func() (Seen, error) { return Seen{}, err }
+	}
+	w := watcher{source: s, end: make(chan struct{})}
+	w.proxy, w.backends = s.processes(first)
+	w.start = time.Now()
 	type result struct {
 		seen Seen
 		err  error
@@ -49,43 +56,47 @@ func Watch(ctx context.Context, s Source, from, to time.Duration) (wait func() (
 			}
 			done <- r
 		}()
-		r.seen, r.err = s.watch(ctx, end, from, to)
+		r.seen, r.err = w.watch(ctx, from, to)
 	}()
 	return func() (Seen, error) {
-		close(end)
+		close(w.end)
 		r := <-done
 		return r.seen, r.err
 	}
 }
 
-func (s *Source) watch(ctx context.Context, end <-chan struct{}, from, to time.Duration) (Seen, error) {
-	start := time.Now()
-	first, err := s.scrape(ctx) // says who there is, and that the source is of use
+// watcher looks at the processes of a source.
+type watcher struct {
+	source          Source
+	proxy, backends []int
+	start           time.Time
+	end             chan struct{} // closed when the run is over
+}
+
+func (w *watcher) watch(ctx context.Context, from, to time.Duration) (Seen, error) {
+	before, err := w.look(ctx, from)
 	if err != nil {
 		return Seen{}, err
 	}
-	proxy, backends := s.processes(first)
-	look := func(at time.Duration) (sample, error) {
-		t := time.NewTimer(time.Until(start.Add(at)))
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-end: // the run was shorter than it might have been
-		case <-ctx.Done():
-			return sample{}, fmt.Errorf("interrupted: %w", ctx.Err())
-		}
-		m, err := s.scrape(ctx)
-		return sample{time.Now(), m, readTimes(proxy), readTimes(backends), readMachine()}, err
-	}
-	before, err := look(from)
-	if err != nil {
-		return Seen{}, err
-	}
-	after, err := look(to)
+	after, err := w.look(ctx, to)
 	if err != nil {
 		return Seen{}, err
 	}
 	return after.since(before), nil
+}
+
+// look takes a sample, at after the start or at the end.
+func (w *watcher) look(ctx context.Context, at time.Duration) (sample, error) {
+	t := time.NewTimer(time.Until(w.start.Add(at)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.end: // the run was shorter than it might have been
+	case <-ctx.Done():
+		return sample{}, fmt.Errorf("interrupted: %w", ctx.Err())
+	}
+	m, err := w.source.scrape(ctx)
+	return sample{time.Now(), m, readTimes(w.proxy), readTimes(w.backends), readMachine()}, err
 }
 
 // sample is one look.
