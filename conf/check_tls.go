@@ -24,6 +24,9 @@ func (ck *checker) l4TLS(l *L4) {
 		ck.add(ck.at(&l.ServerFirstWait), "", "server_first_wait: with [l4.tls] the client speaks first")
 	}
 	t := l.TLS
+	if l.Protocol == "postgres" && !ck.has(&t.ALPN) {
+		t.ALPN = []string{"postgresql"} // libpq insists on it with sslnegotiation=direct
+	}
 	switch hasCA := ck.has(&t.ClientCA); {
 	case t.ClientAuth == "" && hasCA:
 		t.ClientAuth = "require"

@@ -53,7 +53,7 @@ func l4TLSKeys() []key[L4] {
 			doc:   "The oldest TLS version that is accepted.",
 		},
 		{
-			name: "alpn", none: "none is negotiated",
+			name: "alpn", none: "`postgresql` with `protocol = \"postgres\"`, else none is negotiated",
 			value: some(func(l *L4) *[]string { return &l.TLS.ALPN }, alpn()),
 			doc: "Protocols that clients may ask for by ALPN, the preferred one first. A client that asks only for " +
 				"others is refused; one that asks for none is not.",

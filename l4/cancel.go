@@ -1,6 +1,8 @@
 package l4
 
 import (
+	"bytes"
+	"crypto/tls"
 	"slices"
 	"time"
 
@@ -39,7 +41,10 @@ type canceller struct {
 	to    *backend.Endpoint
 	fd    int
 	timer loop.Timer
-	text  []byte // a PROXY header where the pool wants one, and the request; nil: sent
+	head  []byte // a PROXY header, where the pool wants one
+	text  []byte // the request; nil: sent
+	tls   *tls.Config
+	conn  *loop.Conn // a goroutine has the connection, for TLS; nil: the loop does
 }
 
 // cancelPostgres passes on the CancelRequest in the first n bytes.
@@ -57,12 +62,15 @@ func (s *session) cancelPostgres(n int) {
 	job.left = 1 // so that none that ends at once ends the session before the others began
 	seen := make([]string, 0, cancelServers)
 	for _, to := range s.routing.pools {
-		text := append(s.header(to.group, nil), up.buf.B[up.off:up.off+n]...)
+		head, text := s.header(to.group, nil), bytes.Clone(up.buf.B[up.off:up.off+n])
 		for _, m := range to.group.Members() {
 			if e := m.Endpoint(); len(seen) < cancelServers && !slices.Contains(seen, e.String()) {
 				seen = append(seen, e.String())
 				job.left++
-				c := &canceller{shard: s.shard, job: job, to: e, fd: -1, text: text}
+				c := &canceller{shard: s.shard, job: job, to: e, fd: -1, head: head, text: text}
+				if secure := to.group.TLS(); secure != nil {
+					c.tls = secure.Config(m)
+				}
 				c.start(to.group)
 			}
 		}
@@ -124,8 +132,13 @@ func (c *canceller) Ready(int, loop.Events) {
 
 // send writes the request. A fresh socket has room for it.
 func (c *canceller) send() {
-	n, errno := c.shard.loop.Write(c.fd, c.text)
-	if errno != 0 || n != len(c.text) {
+	if c.tls != nil {
+		c.secure()
+		return
+	}
+	b := append(append(c.shard.loop.Scratch()[:0], c.head...), c.text...)
+	n, errno := c.shard.loop.Write(c.fd, b)
+	if errno != 0 || n != len(b) {
 		c.end()
 		return
 	}
@@ -165,6 +178,9 @@ func (c *canceller) end() {
 	if c.fd >= 0 {
 		c.shard.loop.CloseFD(c.fd)
 		c.fd = -1
+	}
+	if c.conn != nil {
+		_ = c.conn.SetDeadline(longAgo) // wakes the goroutine, which closes it
 	}
 	c.job.finished()
 }

@@ -2,8 +2,6 @@ package l4
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -114,8 +112,8 @@ func (t *secured) greetMySQL(o *offer) (stream, error) {
 	if _, err := o.conn.Write(t.login.AppendSSLRequest(nil)); err != nil {
 		return nil, &greetingError{err}
 	}
-	conn := tls.Client(wire{o.conn}, o.config)
-	if err := conn.HandshakeContext(context.Background()); err != nil {
+	conn, err := t.encrypt(o.conn, o.config, o.timeout)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := conn.Write(t.login.AppendAsking(nil, mysqlLoginSeq, true)); err != nil {

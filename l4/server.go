@@ -67,6 +67,7 @@ type Server struct {
 	pipes    atomic.Int64 // open ones
 
 	secured sync.WaitGroup // goroutines of sessions whose TLS Weir ends
+	turns   *limit.Turns   // of the handshakes
 	told    atomic.Int64   // when a line that traffic causes was logged, unix nanoseconds
 
 	updating sync.Mutex // held from Prepare to Commit or Abort
@@ -108,7 +109,7 @@ func New(o Options) (*Server, error) {
 		log:      o.Log, metrics: o.Metrics, access: o.Access, conns: o.Conns,
 		handOver: o.HandOver, exhausted: o.Exhausted,
 		bindings: make(map[bindKey]*binding), listeners: make(map[string]*listener),
-		closing: make(chan struct{}),
+		closing: make(chan struct{}), turns: newTurns(),
 	}
 	stages := newStages(o.Metrics)
 	for i := range o.Loops {

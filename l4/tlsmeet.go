@@ -1,10 +1,8 @@
 package l4
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
@@ -21,40 +19,6 @@ type stream interface {
 	CloseWrite() error // an orderly end of ours
 }
 
-// errCut is the end of a connection under TLS that came without a close_notify:
-// someone may have cut it, so what came before must not pass for all.
-var errCut = fmt.Errorf("connection cut without close_notify: %w", io.ErrUnexpectedEOF)
-
-// wire is the connection under TLS. crypto/tls takes an end between two records for
-// an orderly one; here it is not. It also bounds the sending of a close_notify by
-// five seconds and spoils the connection when they are over: a peer that reads
-// slowly gets the end when it has read the rest, and waiting is bounded by the
-// timeouts of the session.
-type wire struct{ *loop.Conn }
-
-func (w wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if err == io.EOF {
-		err = errCut
-	}
-	return n, err
-}
-
-func (w wire) SetWriteDeadline(time.Time) error { return nil }
-
-// tlsStream ends its direction in TLS and below, for peers that know only one.
-type tlsStream struct {
-	*tls.Conn
-	below *loop.Conn
-}
-
-func (s tlsStream) CloseWrite() error {
-	if err := s.Conn.CloseWrite(); err != nil {
-		return err
-	}
-	return s.below.CloseWrite()
-}
-
 // meetClient completes the handshake with the client. Only then is a backend
 // looked for. Without a stream it returns how the session is to end.
 func (t *secured) meetClient() (stream, reason) {
@@ -62,9 +26,10 @@ func (t *secured) meetClient() (stream, reason) {
 		return t.client, 0
 	}
 	start := time.Now()
-	conn := tls.Server(wire{t.client}, t.front)
+	under := &wire{Conn: t.client}
+	conn := tls.Server(under, t.front)
 	t.deadline(t.client, t.limit)
-	err := conn.HandshakeContext(context.Background())
+	err := t.shard.server.shake(under, conn, t.ended, t.limit)
 	t.deadline(t.client, 0)
 	if err != nil {
 		t.post(func(s *session) { s.clientRefused(err) })
@@ -157,8 +122,8 @@ func (t *secured) greet(o *offer) (stream, error) {
 			return nil, err
 		}
 	}
-	conn := tls.Client(wire{o.conn}, o.config)
-	if err := conn.HandshakeContext(context.Background()); err != nil {
+	conn, err := t.encrypt(o.conn, o.config, o.timeout)
+	if err != nil {
 		return nil, err
 	}
 	t.deadline(o.conn, 0)
@@ -218,6 +183,9 @@ func (s *session) serverRefused(err error) {
 		return
 	}
 	outcome := backend.HandshakeOutcome(err)
+	if errors.Is(err, errNoTurn) {
+		outcome = backend.LocalError
+	}
 	s.shard.server.metrics.Counter(metric.L4ConnectFailures, s.to.pool, "tls").Inc()
 	s.tellTLS(err)
 	s.member.Report(outcome)

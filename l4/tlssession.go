@@ -43,6 +43,7 @@ type secured struct {
 	paceDown *pacer
 	writing  atomic.Int32 // directions that wait for a peer to take bytes
 	broken   atomic.Bool  // the server takes nothing any more
+	waiting  atomic.Bool  // for a server: nobody reads from the client
 
 	open []stream // those that were met, to be ended by t.run
 
@@ -115,7 +116,9 @@ func (t *secured) serve() reason {
 		return why
 	}
 	t.open = append(t.open, client)
+	done := t.watchClient()
 	server, why := t.meetServer()
+	done()
 	if server == nil {
 		return why
 	}
