@@ -32,7 +32,7 @@ func (c *canceller) secure() {
 // deliver is the goroutine that brings the request and waits for the server to close.
 func (c *canceller) deliver() {
 	defer c.shard.loop.Do(c.delivered) // a loop that has ended has forgotten c
-	defer c.conn.Close()
+	defer func() { _ = c.conn.Close() }()
 	defer func() {
 		if v := recover(); v != nil {
 			c.shard.server.metrics.Counter(metric.Panics, "l4").Inc()
