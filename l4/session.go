@@ -54,7 +54,6 @@ type session struct {
 	shard    *shard
 	routing  *routing
 	counters *counters
-	state    state
 	prologue prologue // databases only
 
 	client, server socket
@@ -79,6 +78,7 @@ type session struct {
 	offered    string   // by ALPN, for the access log
 	proxied    *proxied // what else a PROXY header said; nil: nothing
 	backend    string   // the member that was tried last
+	state      state    // one byte, as the flags beside it
 	failed     bool     // a backend was tried in vain
 	tlsFailed  bool     // one was reached, but not by TLS
 	hello      bool     // the first bytes are a whole TLS hello
@@ -123,15 +123,14 @@ type direction struct {
 	src, dst *socket
 	buf      *pool.Buffer // nil: nothing held
 	off, end int          // what is held: buf.B[off:end]
-	eof      bool         // the source ended
-	done     bool         // the end was passed on, or cannot be
 	bytes    uint64       // read from the source and meant for the destination
 	meter    *meter       // nil: as fast as it goes
-
-	pipe   *pipe // bulk goes through it; nil: bytes are copied
-	run    int   // bytes since the source had nothing last
-	full   uint8 // reads in a row that filled the scratch buffer
-	copies bool  // splice(2) does not take one of the sockets
+	pipe     *pipe        // bulk goes through it; nil: bytes are copied
+	run      int          // bytes since the source had nothing last
+	full     uint8        // reads in a row that filled the scratch buffer
+	copies   bool         // splice(2) does not take one of the sockets
+	eof      bool         // the source ended
+	done     bool         // the end was passed on, or cannot be
 }
 
 // holds reports whether something was read and not yet passed on.
