@@ -10,6 +10,7 @@ func (ck *checker) l4(l *L4) {
 		ck.add(ck.at(l), "", "[[l4]] needs a pool, a route, or both")
 	}
 	ck.l4TLS(l)
+	ck.l4Sniff(l)
 	if l.ServerFirstWait > 0 && !l.UDP() {
 		at := ck.at(&l.ServerFirstWait)
 		switch {
@@ -29,6 +30,21 @@ func (ck *checker) l4(l *L4) {
 	}
 	ck.l4Rates(l)
 	ck.l4Routes(l)
+}
+
+// l4Sniff refuses bounds for first bytes that nobody looks at.
+func (ck *checker) l4Sniff(l *L4) {
+	if l.Protocol == "tls" || l.Protocol == "quic" || l.TLS != nil ||
+		slices.ContainsFunc(l.Routes, func(r L4Route) bool { return !r.bySourceAlone() }) {
+		return
+	}
+	const why = "without [l4.tls], or a route that needs them, the first bytes of a client are not looked at"
+	if ck.has(&l.SniffTimeout) && l.Protocol != "postgres" { // there a CancelRequest is looked for
+		ck.add(ck.at(&l.SniffTimeout), "", "sniff_timeout: %s", why)
+	}
+	if ck.has(&l.SniffMax) {
+		ck.add(ck.at(&l.SniffMax), "", "sniff_max: %s", why)
+	}
 }
 
 // minRate is the lowest rate of bytes per second: below it a session would stand still.

@@ -9,6 +9,8 @@ import (
 // datagrams what its documentation says, or is refused. A new key must be added here.
 func TestUDPKeys(t *testing.T) {
 	const works = ""
+	// looksAtBytes makes first bytes matter.
+	const looksAtBytes = "protocol = \"quic\"\nroute = [{ sni = [\"a.example\"], pool = \"p\" }]"
 	tables := []struct {
 		keys []keyInfo
 		rows map[string]struct{ line, why string } // of the file, and the problem
@@ -29,8 +31,8 @@ func TestUDPKeys(t *testing.T) {
 			"max_conns_per_source":     {"max_conns_per_source = 9", works},
 			"max_conn_rate":            {"max_conn_rate = 9", works},
 			"max_conn_rate_per_source": {"max_conn_rate_per_source = 9", works},
-			"sniff_timeout":            {`sniff_timeout = "1s"`, works},
-			"sniff_max":                {`sniff_max = "8KiB"`, works},
+			"sniff_timeout":            {`sniff_timeout = "1s"` + "\n" + looksAtBytes, works},
+			"sniff_max":                {`sniff_max = "8KiB"` + "\n" + looksAtBytes, works},
 			"server_first_wait":        {`server_first_wait = "1s"`, "server_first_wait: a server cannot"},
 			"idle_timeout":             {`idle_timeout = "1s"`, "idle_timeout: on UDP it is udp_idle_timeout"},
 			"half_closed_timeout":      {`half_closed_timeout = "1s"`, "half_closed_timeout: UDP has no end"},

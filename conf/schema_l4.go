@@ -142,12 +142,13 @@ func l4TimeKeys() []key[L4] {
 		{
 			name: "sniff_timeout", def: `"5s"`,
 			value: one(func(l *L4) *time.Duration { return &l.SniffTimeout }, duration(shortest, time.Minute)),
-			doc:   "How long a client may take to send what the routes need.",
+			doc: "How long a client may take to send what the routes need. Refused where nothing is waited for: " +
+				"without `[l4.tls]`, a `protocol` that is looked at, or a route by more than `source`.",
 		},
 		{
 			name: "sniff_max", def: `"16KiB"`,
 			value: one(func(l *L4) *Size { return &l.SniffMax }, size(4<<10, 64<<10)),
-			doc:   "How long a TLS hello may be.",
+			doc:   "How long a TLS hello may be. Refused where none is read.",
 		},
 		{
 			name: "server_first_wait", def: `"0s"`,

@@ -27,7 +27,8 @@ func poolConnectKeys() []key[Pool] {
 			value: one(func(p *Pool) *int { return &p.Queue }, count(0, 1_000_000)),
 			doc: "TCP sessions that may wait, first come first served, while every server is at its " +
 				"`max_conns`; more are closed. A shorter queue after a reload sends nobody away who is in it. " +
-				"HTTP requests do not wait: they get 503. 0: no one waits.",
+				"HTTP requests do not wait: they get 503. Neither do sessions of UDP listeners: their datagrams " +
+				"are dropped, and counted as `unsent`. 0: no one waits.",
 		},
 		{
 			name: "queue_timeout", def: `"5s"`,
