@@ -68,8 +68,8 @@ func (l *Listener) options() options {
 // listener is what stays of a Listener over reloads: its counters.
 type listener struct {
 	name    string
-	keys    []bindKey   // guarded by Server.mu
-	certs   *cert.Store // guarded by Server.mu; nil: none
+	keys    []bindKey // guarded by Server.mu
+	front   *cert.TLS // as in routing; guarded by Server.mu
 	limit   *limit.Listener
 	udp     bool            // the metrics of UDP are shown; guarded by Server.mu
 	routes  map[string]bool // guarded by Server.mu; those whose metrics are shown
@@ -113,6 +113,19 @@ func (l *listener) sum(of func(*counters) *atomic.Uint64) func() uint64 {
 		}
 		return n
 	}
+}
+
+// setFront notes how l ends TLS and shows its certificates; nil: it does not. Server.mu
+// is held.
+func (l *listener) setFront(r *metric.Registry, front *cert.TLS) {
+	store := func(t *cert.TLS) *cert.Store {
+		if t == nil {
+			return nil
+		}
+		return t.Store
+	}
+	cert.Publish(r, l.name, store(l.front), store(front))
+	l.front = front
 }
 
 // show registers the metrics of l.

@@ -1,7 +1,6 @@
 package l4
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -23,8 +22,7 @@ type routing struct {
 	fallback *destination   // where there is no route, or none matches; nil closes
 	balancer []netip.Prefix // peers that begin with a PROXY header
 	pools    []*destination // each pool once, in the order of the configuration
-	front    *tls.Config    // ends the TLS of clients; nil: all TLS passes through
-	certs    *cert.Store    // of front
+	front    *cert.TLS      // ends the TLS of clients; nil: all TLS passes through
 	options  options        // of the sockets that lead here
 }
 

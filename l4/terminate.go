@@ -63,16 +63,17 @@ func identity(leaf *x509.Certificate) (subject, name string) {
 	return subject, name
 }
 
-// loadTLS prepares to end TLS where the listener does. A certificate that is not
-// valid now is served all the same: clients then say what is wrong.
-func (r *routing) loadTLS(l *conf.L4, warn func(string, ...any)) (err error) {
+// loadTLS prepares to end TLS where the listener does; before is what it had. A
+// certificate that is not valid now is served all the same: clients then say what is
+// wrong.
+func (r *routing) loadTLS(l *conf.L4, before *cert.TLS, warn func(string, ...any)) (err error) {
 	if l.TLS == nil {
 		return nil
 	}
-	if r.front, r.certs, err = cert.Server(l.TLS); err != nil {
+	if r.front, err = cert.Server(l.TLS, before); err != nil {
 		return fmt.Errorf("cannot use the TLS of listener %q: %w", l.Name, err)
 	}
-	if err := r.certs.Check(time.Now()); err != nil {
+	if err := r.front.Store.Check(time.Now()); err != nil {
 		warn("certificate is not valid now", "listener", l.Name, "error", err)
 	}
 	return nil
@@ -84,7 +85,7 @@ func (s *session) terminate(to *destination) {
 	s.state = stateTerminating
 	s.up.off += int(s.prologue.asked) // what is left is TLS
 	s.shard.loop.Disarm(&s.timer)
-	s.secure(s.routing.front)
+	s.secure(s.routing.front.Config)
 }
 
 // seek begins to look for a member of the pool that was chosen.

@@ -18,8 +18,8 @@ type Update struct {
 	keys      map[string][]bindKey
 	limits    []Listener
 	routings  map[bindKey]*routing
-	certs     map[string]*cert.Store // by listener
-	bound     map[bindKey]*binding   // new ones
+	fronts    map[string]*cert.TLS // by listener; nil: it ends no TLS
+	bound     map[bindKey]*binding // new ones
 }
 
 // Prepare makes ready to serve exactly these listeners. New addresses are bound
@@ -31,7 +31,7 @@ func (s *Server) Prepare(listeners []Listener) (*Update, error) {
 	u := &Update{
 		s: s, listeners: make(map[string]*listener), keys: make(map[string][]bindKey),
 		limits: listeners, routings: make(map[bindKey]*routing), bound: make(map[bindKey]*binding),
-		certs: make(map[string]*cert.Store),
+		fronts: make(map[string]*cert.TLS),
 	}
 	var errs []error
 	for i := range listeners {
@@ -57,6 +57,10 @@ func (u *Update) add(l *Listener) error {
 	}
 	s.mu.Lock()
 	ln := s.listeners[l.Name]
+	var before *cert.TLS
+	if ln != nil {
+		before = ln.front
+	}
 	s.mu.Unlock()
 	if ln == nil {
 		// The caps are set by Commit: an update that is given up changes nothing.
@@ -65,12 +69,12 @@ func (u *Update) add(l *Listener) error {
 	u.listeners[l.Name] = ln
 	r, err := newRouting(l, ln)
 	if err == nil && l.Conf != nil {
-		err = r.loadTLS(l.Conf, s.log.Warn)
+		err = r.loadTLS(l.Conf, before, s.log.Warn)
 	}
 	if err != nil {
 		return err
 	}
-	u.certs[l.Name] = r.certs
+	u.fronts[l.Name] = r.front
 	var errs []error
 	if err := r.options.probe(); err != nil {
 		return fmt.Errorf("cannot use listener %q: %w", l.Name, err)
@@ -159,8 +163,7 @@ func (u *Update) Commit() {
 func (u *Update) adopt(l *Listener) {
 	s, ln := u.s, u.listeners[l.Name]
 	ln.keys = u.keys[l.Name]
-	cert.Publish(s.metrics, l.Name, ln.certs, u.certs[l.Name])
-	ln.certs = u.certs[l.Name]
+	ln.setFront(s.metrics, u.fronts[l.Name])
 	ln.shaping.setRates(l.Conf)
 	if len(ln.keys) > 0 {
 		u.routings[ln.keys[0]].show(s.metrics) // all its addresses have the same
@@ -184,8 +187,7 @@ func (s *Server) forgetListeners(kept map[string]*listener) {
 	for name, ln := range s.listeners {
 		if kept[name] == nil {
 			ln.keys = nil
-			cert.Publish(s.metrics, name, ln.certs, nil)
-			ln.certs = nil
+			ln.setFront(s.metrics, nil)
 			if ln.limit.Count() == 0 {
 				delete(s.listeners, name)
 				ln.hide(s.metrics)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"weir/conf"
@@ -24,8 +25,9 @@ const maxSessions = 256
 // changed. Any number of goroutines may use it.
 type TLS struct {
 	base *tls.Config
-	name string // of all servers; "": each has its own
-	id   string // the same for the same settings and files
+	seen tls.ClientSessionCache // the sessions that can be resumed
+	name string                 // of all servers; "": each has its own
+	id   string                 // the same for the same settings and files
 }
 
 // loadTLS reads the files of c. before is what the pool had, and stays where
@@ -55,10 +57,10 @@ func loadTLS(c *conf.PoolTLS, before *TLS) (*TLS, error) {
 	if before != nil && before.id == t.id {
 		return before, nil
 	}
+	t.seen = tls.NewLRUClientSessionCache(maxSessions)
 	t.base = &tls.Config{
 		MinVersion: tlsVersion(c.MinVersion), MaxVersion: tlsVersion(c.MaxVersion), NextProtos: c.ALPN,
 		InsecureSkipVerify: !c.Verify, // said aloud at each start and reload
-		ClientSessionCache: tls.NewLRUClientSessionCache(maxSessions),
 	}
 	if c.CA != "" {
 		t.base.RootCAs = x509.NewCertPool()
@@ -97,7 +99,24 @@ func (t *TLS) Config(m *Member) *tls.Config { return t.configFor(m.endpoint) }
 func (t *TLS) configFor(e *Endpoint) *tls.Config {
 	c := t.base.Clone()
 	c.ServerName = t.serverName(e)
+	c.ClientSessionCache = serverSessions{t.seen, strconv.FormatUint(e.id, 10) + " "}
 	return c
+}
+
+// serverSessions are the sessions of one server. crypto/tls files them by the name that
+// the certificate must have, which servers of a pool often share; only the one that
+// gave out a ticket can resume it.
+type serverSessions struct {
+	all    tls.ClientSessionCache
+	server string
+}
+
+func (s serverSessions) Get(name string) (*tls.ClientSessionState, bool) {
+	return s.all.Get(s.server + name)
+}
+
+func (s serverSessions) Put(name string, state *tls.ClientSessionState) {
+	s.all.Put(s.server+name, state)
 }
 
 // serverName is what the certificate of e must be made out to, "" for a unix
