@@ -121,6 +121,9 @@ func (c *conn) serveRequest(x *exchange) bool {
 			return false // no request: there is nobody to tell
 		}
 		x.refuse(m.Status, message.Client, m.Reason, nil)
+		if m.Status == 405 {
+			x.reply.allow = served
+		}
 		x.local = true
 		x.h.SetClose()
 		first = stepDeliver
@@ -138,7 +141,7 @@ func (x *exchange) reset(l *listener) {
 	x.l = l
 	x.id = x.id[:0]
 	x.trusted, x.route, x.backend, x.retries, x.first = false, nil, "", 0, nil
-	x.local, x.reply, x.head, x.status = false, reply{}, nil, 0
+	x.local, x.reply, x.head, x.status, x.forwards = false, reply{}, nil, 0, 0
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
 	x.stages.FirstByte, x.stages.Deliver = 0, 0
 }

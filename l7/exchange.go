@@ -67,6 +67,8 @@ type exchange struct {
 	id      []byte // see requestID
 	hostBuf [256]byte
 
+	forwards int // Max-Forwards of an OPTIONS as it was received; 0: none, or it does not count
+
 	// Set by findRoute and forward.
 	route   *routeState
 	query   backend.Query

@@ -218,7 +218,7 @@ func TestRefusals(t *testing.T) {
 	f("GET / HTTP/2.0\r\n"+h+"\r\n", 505, true)
 	f("GET /"+strings.Repeat("a", 9000)+" HTTP/1.1\r\n"+h+"\r\n", 414, true)
 	f("GET / HTTP/1.1\r\n"+h+"X: "+strings.Repeat("a", 40000)+"\r\n\r\n", 431, true)
-	f("POST / HTTP/1.1\r\n"+h+"Transfer-Encoding: gzip\r\n\r\n", 501, true)
+	f("POST / HTTP/1.1\r\n"+h+"Transfer-Encoding: gzip, chunked\r\n\r\n", 501, true)
 	f("GET / HTTP/1.1\r\n"+h+"Expect: tea\r\n\r\n", 417, true)
 	f("POST / HTTP/1.1\r\n"+h+"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, true)
 }

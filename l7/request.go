@@ -21,6 +21,11 @@ func (x *exchange) canonicalise() verdict {
 		!x.l.certs.Covers(string(unbracket(x.req.Host))) {
 		return x.refuse(421, message.Client, "misdirected", nil)
 	}
+	// RFC 9110 section 7.4: what asks for https must have come over TLS, here or at
+	// a proxy in front that is trusted to say so.
+	if x.req.Secure && x.scheme != "https" && !x.trusted {
+		return x.refuse(421, message.Client, "misdirected", nil)
+	}
 	return next
 }
 
@@ -75,6 +80,9 @@ func (x *exchange) findRoute() verdict {
 func (x *exchange) guard() verdict {
 	if limit := x.route.body; limit > 0 && x.req.ContentLength > limit {
 		return x.refuse(413, message.Client, "body_too_large", nil)
+	}
+	if x.req.Has(message.MaxForwards) && string(x.req.Method) == "OPTIONS" {
+		return x.countForward()
 	}
 	return next
 }

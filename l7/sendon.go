@@ -37,6 +37,9 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 			continue
 		case f.Known == message.Expect && !r.Expect100:
 			continue
+		case f.Known == message.MaxForwards && x.forwards > 0:
+			dst = appendForwards(dst, f, x.forwards)
+			continue
 		case isIdentity(f) && !x.keepsIdentity(f):
 			continue
 		}

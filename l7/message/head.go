@@ -128,45 +128,70 @@ type framing struct {
 // reader could take in another way is refused (RFC 9112 section 6).
 func (h *head) framing(minor int) (f framing, r reason) {
 	f.length = -1
-	if !h.Has(ContentLength) && !h.Has(TransferEncoding) {
+	if h.Has(TransferEncoding) {
+		switch {
+		case minor == 0:
+			return f, codingInOld
+		case h.Has(ContentLength):
+			return f, lengthAndCoding
+		}
+		f.chunked = true
+		return f, h.codings()
+	}
+	if !h.Has(ContentLength) {
 		return f, ok
 	}
 	for i := range h.Fields {
-		switch h.Fields[i].Known {
-		case ContentLength:
-			if f.length >= 0 {
-				return f, manyLengths
-			}
-			if f.length = parseLength(h.Fields[i].Value); f.length < 0 {
-				return f, badLength
-			}
-		case TransferEncoding:
-			if f.chunked {
-				return f, manyCodings
-			}
-			if !EqualFold(h.Fields[i].Value, "chunked") {
-				return f, codingReason(h.Fields[i].Value)
-			}
-			f.chunked = true
+		if h.Fields[i].Known != ContentLength {
+			continue
 		}
-	}
-	switch {
-	case f.chunked && minor == 0:
-		return f, codingInOld
-	case f.chunked && f.length >= 0:
-		return f, lengthAndCoding
+		if f.length >= 0 {
+			return f, manyLengths
+		}
+		if f.length = parseLength(h.Fields[i].Value); f.length < 0 {
+			return f, badLength
+		}
 	}
 	return f, ok
 }
 
-// codingReason tells a coding that Weir does not know (501) from nonsense (400).
-func codingReason(value []byte) reason {
-	token, rest := nextToken(value)
-	if next, _ := nextToken(rest); token == nil || next != nil || len(token) != len(value) || !all(token, isToken) {
-		return manyCodings
+// codings reads the Transfer-Encoding fields as one list. Only chunked and nothing
+// else is served. Other codings before it are not implemented (RFC 9112 section
+// 6.1); where it is not last, or not alone, the end of the body is not known
+// (section 6.3).
+func (h *head) codings() reason {
+	chunked, others := false, false
+	for i := range h.Fields {
+		if h.Fields[i].Known != TransferEncoding {
+			continue
+		}
+		// Not nextToken: the empty elements that it skips are read in more than one way.
+		for rest, more := h.Fields[i].Value, true; more; {
+			var token []byte
+			token, rest, more = bytes.Cut(rest, comma)
+			token = trimOWS(token)
+			switch isChunked := EqualFold(token, "chunked"); {
+			case len(token) == 0 || !all(token, isToken) || isChunked && chunked:
+				return manyCodings
+			case chunked:
+				return lastCoding
+			case isChunked:
+				chunked = true
+			default:
+				others = true
+			}
+		}
 	}
-	return badCoding
+	switch {
+	case !chunked:
+		return lastCoding
+	case others:
+		return badCoding
+	}
+	return ok
 }
+
+var comma = []byte{','} // only read
 
 // parseLength reads a Content-Length: digits only, no sign, no list, no leading
 // zero, at most 18 digits. It returns -1 for anything else.

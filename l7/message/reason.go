@@ -36,6 +36,7 @@ const (
 	lengthAndCoding
 	badCoding
 	manyCodings
+	lastCoding
 	codingInOld
 	badConnection
 	protectedOption
@@ -83,8 +84,9 @@ var reasons = [...]struct {
 	badLength:       {"bad_length", "Content-Length is not a plain decimal number", 400},
 	manyLengths:     {"many_lengths", "there is more than one Content-Length field", 400},
 	lengthAndCoding: {"length_and_coding", "there is a Content-Length beside a Transfer-Encoding", 400},
-	badCoding:       {"bad_coding", "the transfer coding is not exactly chunked", 501},
-	manyCodings:     {"many_codings", "there is more than one transfer coding", 400},
+	badCoding:       {"bad_coding", "there is a transfer coding before chunked", 501},
+	manyCodings:     {"many_codings", "Transfer-Encoding is malformed or names chunked twice", 400},
+	lastCoding:      {"coding_not_chunked", "the last transfer coding is not chunked", 400},
 	codingInOld:     {"coding_in_http10", "there is a Transfer-Encoding in an HTTP/1.0 message", 400},
 	badConnection:   {"bad_connection", "the Connection field is malformed or has more than 32 options", 400},
 	protectedOption: {"protected_option", "Connection names a framing or identity field", 400},

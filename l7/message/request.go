@@ -17,6 +17,7 @@ type Request struct {
 	Match     []byte // Path for matching: unreserved octets decoded, other escapes in upper case
 	Query     []byte // after the question mark, as received
 	HasQuery  bool   // tells "/?" from "/"
+	Secure    bool   // Target is in absolute form and asks for https
 	Minor     int    // HTTP/1.Minor: 0 or 1
 
 	Framing       Framing // None, Length or Chunked

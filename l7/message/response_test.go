@@ -101,8 +101,8 @@ func TestResponse(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n":                              "bad_length",
 		"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n":                                 "bad_length",
 		"HTTP/1.1 204 OK\r\nContent-Length: x\r\n\r\n":                               "bad_length",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n":                "many_codings",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n":                     "bad_coding",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n":                "bad_coding",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n":                     "coding_not_chunked",
 		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n":                      "coding_in_http10",
 		"HTTP/1.1 200 OK\r\nConnection: content-length\r\n\r\n":                      "protected_option",
 	} {

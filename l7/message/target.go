@@ -29,6 +29,7 @@ func (r *Request) parseTarget(lim *Limits) (authority []byte, why reason) {
 		if authority, t = splitAbsolute(t); authority == nil {
 			return nil, badTarget
 		}
+		r.Secure = r.Target[len("http")] != ':'
 		switch {
 		case len(t) == 0 && options:
 			r.Path, r.Match = asterisk, asterisk // RFC 9112 section 3.2.4

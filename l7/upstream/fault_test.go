@@ -202,7 +202,7 @@ func TestBadResponses(t *testing.T) {
 	f(ok+"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", "length_and_coding")
 	f(ok+"Content-Length: 2\r\nContent-Length: 3\r\n\r\n", "many_lengths")
 	f(ok+"Content-Length: -2\r\n\r\n", "bad_length")
-	f(ok+"Transfer-Encoding: gzip\r\n\r\n", "bad_coding")
+	f(ok+"Transfer-Encoding: gzip\r\n\r\n", "coding_not_chunked")
 	f(ok+"X: "+strings.Repeat("x", 1<<20)+"\r\n\r\n", "head_too_large")
 	f(ok+strings.Repeat("X: y\r\n", 101)+"\r\n", "too_many_fields")
 	f(ok+"Transfer-Encoding: chunked\r\n\r\n2\r\nokXX", "no_chunk_end")
