@@ -178,6 +178,7 @@ func serveAs(
 // pgNode is a PostgreSQL server of one test.
 type pgNode struct {
 	dir, addr, port string
+	cert, key       string // files of what its TLS shows
 	attr            *syscall.SysProcAttr
 	cmd             *exec.Cmd
 }
@@ -196,6 +197,7 @@ host replication weir 127.0.0.1/32 trust
 hostssl all by_scram 127.0.0.1/32 scram-sha-256
 host all by_md5 127.0.0.1/32 md5
 host all by_password 127.0.0.1/32 password
+host all scram_in_clear 127.0.0.1/32 scram-sha-256
 `
 
 // newPostgres runs a primary of its own for this test, with TLS.
@@ -205,15 +207,16 @@ func newPostgres(t testing.TB) (n *pgNode, ca string) {
 	n.dir, n.attr = dbDir(t, "postgres", "nobody")
 	runAs(t, n.attr, n.dir, "initdb", "-D", n.data(), "-U", "weir", "-A", "trust", "--no-locale", "--no-sync")
 	a := newAuthority(t, t.TempDir())
-	cert, key := a.issue(t, "server", "db.example.com")
+	n.cert, n.key = a.issue(t, "server", "db.example.com")
 	for name, text := range map[string]string{
-		"pg_hba.conf": pgHBA, "server.crt": readFile(t, cert), "server.key": readFile(t, key),
+		"pg_hba.conf": pgHBA, "server.crt": readFile(t, n.cert), "server.key": readFile(t, n.key),
 	} {
 		give(t, n.attr, filepath.Join(n.data(), name), text)
 	}
 	n.serve(t)
 	for _, q := range []string{
 		"SET password_encryption = 'scram-sha-256'; CREATE ROLE by_scram LOGIN PASSWORD 'river'",
+		"SET password_encryption = 'scram-sha-256'; CREATE ROLE scram_in_clear LOGIN PASSWORD 'river'",
 		"SET password_encryption = 'md5'; CREATE ROLE by_md5 LOGIN PASSWORD 'river'",
 		"CREATE ROLE by_password LOGIN PASSWORD 'river'", "CREATE TABLE rivers (name text)",
 	} {

@@ -71,13 +71,14 @@ func accepts(addr string) bool {
 	return true
 }
 
-// startRedis runs a Redis server and returns its address.
-func startRedis(t testing.TB) string {
+// startRedis runs a Redis server with these arguments too and returns its address.
+func startRedis(t testing.TB, args ...string) string {
 	t.Helper()
 	addr := freeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
-	startServer(t, func() bool { return accepts(addr) }, "redis-server",
-		"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	startServer(t, func() bool { return accepts(addr) }, "redis-server", append([]string{
+		"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
+	}, args...)...)
 	return addr
 }
 
