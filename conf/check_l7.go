@@ -1,9 +1,6 @@
 package conf
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // listener7 checks one [[l7]].
 func (ck *checker) listener7(l *L7) {
@@ -14,14 +11,15 @@ func (ck *checker) listener7(l *L7) {
 	seen, regexes := first{}, 0
 	for i := range l.Routes {
 		r := &l.Routes[i]
-		ck.refPool(&r.Pool)
+		ck.l7Split(r)
+		ck.l7Match(r)
 		ck.l7Route(r, seen)
-		if strings.HasPrefix(r.Path, "~") {
-			if regexes++; regexes == maxRegexes+1 {
-				ck.add(ck.at(&r.Path), "", "path: a listener may have at most %d regular expressions", maxRegexes)
-			}
+		before := regexes
+		if regexes += r.numRegexes(); before <= maxRegexes && regexes > maxRegexes {
+			ck.add(ck.at(&r.Path, r), "", "a listener may have at most %d regular expressions", maxRegexes)
 		}
 	}
+	ck.l7RouteNames(l)
 }
 
 // handedOver reports whether a route of an [[l4]] names this [[l7]], or most
@@ -41,25 +39,28 @@ func (ck *checker) handedOver(name string) bool {
 // l7Route checks that no earlier route matches the same requests in the same
 // way: this one would never be reached by them.
 func (ck *checker) l7Route(r *L7Route, seen first) {
-	if r.Path == "" && ck.has(&r.Path) || ck.failed(&r.Host, r.Host) || ck.failed(&r.Method, r.Method) {
+	if r.Path == "" && ck.has(&r.Path) || ck.failed(&r.Host, r.Host) || ck.failed(&r.Method, r.Method) ||
+		ck.failed(&r.Source, r.Source) || unknownConditions(slices.Concat(r.Header, r.Query, r.Cookie)) {
 		return // what it was meant to match is not known
 	}
-	hosts, methods := orAny(r.Host), orAny(r.Method)
-	for _, host := range hosts {
-		for _, method := range methods {
-			id := host + " " + method + " " + samePath(r.Path)
-			at := ck.at(&r.Path, r)
-			if before, ok := seen[id]; ok {
-				ck.add(at, "", "the route on line %d already matches the same requests%s",
-					ck.src.line(before.pos), described(host, method))
-				return
+	rest := "\n" + samePath(r.Path) + "\n" + r.sameConditions()
+	at := ck.at(&r.Path, r)
+	var ids []string
+	for _, host := range orAny(r.Host) {
+		for _, method := range orAny(r.Method) {
+			for _, source := range orAny(r.Source) {
+				id := host + " " + method + " " + source + rest
+				if before, ok := seen[id]; ok {
+					ck.add(at, "", "the route on line %d already matches the same requests%s",
+						ck.src.line(before.pos), described(host, method, source))
+					return
+				}
+				ids = append(ids, id)
 			}
 		}
 	}
-	for _, host := range hosts {
-		for _, method := range methods {
-			seen[host+" "+method+" "+samePath(r.Path)] = ck.at(&r.Path, r)
-		}
+	for _, id := range ids {
+		seen[id] = at
 	}
 }
 
@@ -79,14 +80,17 @@ func orAny(list []string) []string {
 	return list
 }
 
-// described says which host and method two routes share.
-func described(host, method string) string {
+// described says which host, method and network two routes share.
+func described(host, method, source string) string {
 	s := ""
 	if host != "" {
 		s += " for host " + host
 	}
 	if method != "" {
 		s += " with method " + method
+	}
+	if source != "" {
+		s += " from " + source
 	}
 	return s
 }

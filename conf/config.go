@@ -296,10 +296,15 @@ type Cert struct {
 
 // L7Route is one [[l7.route]].
 type L7Route struct {
-	Host                  []string // lower case; empty: any
-	Path                  string   // "/p/" prefix, "=/exact", "/u/{id}" pattern, "~regex"; "": any
-	Method                []string // empty: any
-	Pool                  string
+	Name                  string      // never "": where the file has none, made of the conditions
+	Host                  []string    // lower case; empty: any
+	Path                  string      // "/p/" prefix, "=/exact", "/u/{id}" pattern, "~regex"; "": any
+	Method                []string    // empty: any
+	Header, Query, Cookie []Condition // all must hold
+	Source                []string    // CIDR; empty: anywhere
+	Pool                  string      // "": Split
+	Split                 []Share
+	Sticky                Sticky // of Split
 	RewriteHost           string // "": Host as received
 	ResponseHeaderTimeout time.Duration
 	ReadTimeout           time.Duration // a stalled response body

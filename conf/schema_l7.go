@@ -250,12 +250,19 @@ key = "www.key"
 func l7RouteTable() table[L7Route] {
 	return table[L7Route]{
 		head: "[[l7.route]]",
-		doc: "Where requests go. A route without `host` and `path` matches everything. The order in the file\n" +
-			"decides last: an exact host comes before a wildcard, a wildcard before none; an exact path before\n" +
-			"the longest prefix, then patterns, then regular expressions.",
+		doc: "Which requests, and where they go: exactly one of `pool` and `split`. A route without conditions\n" +
+			"matches everything. All conditions that are given must hold, and of a list any one.\n\n" +
+			"The more specific route is first, wherever it stands: by host (an exact one, then the longest wildcard,\n" +
+			"then none), then by path (an exact one, the longest prefix, patterns, regular expressions, none), then\n" +
+			"with `method` before without, then by the longest `source`, then by the number of conditions on fields,\n" +
+			"parameters and cookies, exact ones counting more. The order in the file decides last. `weir explain`\n" +
+			"shows the order and what a request makes of it.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080"]
+
+[pool.next]
+servers = ["10.0.0.2:8080"]
 
 [[l7]]
 name = "web"
@@ -265,6 +272,10 @@ listen = [":8080"]
 host = ["www.example.com", "*.example.org"]
 path = "/api/"
 method = ["GET", "POST"]
+header = [{ name = "X-Version", exact = ["2"] }]
+query = ["debug"]
+cookie = [{ name = "beta", absent = true }]
+source = ["10.0.0.0/8"]
 pool = "app"
 rewrite_host = "app.internal"
 response_header_timeout = "10s"
@@ -277,8 +288,14 @@ hide_headers = ["X-Debug"]
 methods = ["PUT", "DELETE"]
 
 [[l7.route]]
+name = "icon"
 path = "=/favicon.ico"
 pool = "app"
+
+[[l7.route]]
+path = "/shop/"
+split = [{ pool = "app", weight = 95 }, { pool = "next", weight = 5 }]
+sticky = { cookie = "side" }
 
 [[l7.route]]
 path = "/users/{id}/orders"
@@ -293,28 +310,7 @@ pool = "app"
 }
 
 func l7RouteKeys() []key[L7Route] {
-	return []key[L7Route]{
-		{
-			name: "host", none: "any host",
-			value: some(func(r *L7Route) *[]string { return &r.Host }, hostPattern()),
-			doc:   "Hosts, without a port. `*.example.com` is every name below example.com.",
-		},
-		{
-			name: "path", none: "any path",
-			value: one(func(r *L7Route) *string { return &r.Path }, pathPattern()),
-			doc: "A prefix of whole segments, an exact path, a pattern with variables for whole segments, or a " +
-				"regular expression (RE2) that is found anywhere in the path unless it has ^ and $.",
-		},
-		{
-			name: "method", none: "any method",
-			value: some(func(r *L7Route) *[]string { return &r.Method }, method()),
-			doc:   "Request methods.",
-		},
-		{
-			name: "pool", required: true,
-			value: one(func(r *L7Route) *string { return &r.Pool }, refTo("a pool")),
-			doc:   "The pool that serves the request.",
-		},
+	return append(l7MatchKeys(), []key[L7Route]{
 		{
 			name: "rewrite_host", none: "Host as received",
 			value: one(func(r *L7Route) *string { return &r.RewriteHost }, hostHeader()),
@@ -351,7 +347,7 @@ func l7RouteKeys() []key[L7Route] {
 			value: sub(func(r *L7Route) *Retry { return &r.Retry }, retryTable()),
 			doc:   "What may be sent a second time.",
 		},
-	}
+	}...)
 }
 
 func retryTable() table[Retry] {

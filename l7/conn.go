@@ -139,7 +139,7 @@ func (c *conn) serveRequest(x *exchange) bool {
 // reset makes the exchange ready for the next request.
 func (x *exchange) reset(l *listener) {
 	x.l = l
-	x.id = x.id[:0]
+	x.id, x.sticky = x.id[:0], x.sticky[:0]
 	x.trusted, x.route, x.backend, x.retries, x.first = false, nil, "", 0, nil
 	x.local, x.reply, x.head, x.status, x.forwards = false, reply{}, nil, 0, 0
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0

@@ -7,6 +7,7 @@ import (
 
 	"weir/l7/h1"
 	"weir/l7/message"
+	"weir/l7/route"
 	"weir/l7/upstream"
 	"weir/pool/accesslog"
 	"weir/pool/backend"
@@ -70,7 +71,9 @@ type exchange struct {
 	forwards int // Max-Forwards of an OPTIONS as it was received; 0: none, or it does not count
 
 	// Set by findRoute and forward.
+	lookup  route.Request
 	route   *routeState
+	sticky  []byte // value of a sticky cookie that the client gets; see appendSticky
 	query   backend.Query
 	member  *backend.Member // a slot is reserved on it
 	up      *upstream.Conn  // lent to this exchange

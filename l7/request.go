@@ -58,21 +58,30 @@ func (x *exchange) findRoute() verdict {
 	if x.sampled {
 		began = time.Now()
 	}
-	i, v := x.l.table.Find(x.req.Host, x.req.Match, x.req.Method)
+	x.fillLookup()
+	i, v := x.l.table.Find(&x.lookup)
 	if x.sampled {
 		x.stages.Route = time.Since(began)
 	}
 	switch v {
 	case route.Found:
 		x.route = x.l.routes[i]
+		x.takeSide()
 		x.c.finCancels.Store(x.route.conf.OnClientFin == "cancel")
 		return next
 	case route.MethodNotAllowed:
 		x.fail(message.Client, "method_not_allowed", nil)
-		x.reply = reply{status: 405, allow: x.l.table.AppendAllow(nil, x.req.Host, x.req.Match)}
+		x.reply = reply{status: 405, allow: x.l.table.AppendAllow(nil, &x.lookup)}
 		return respond
 	}
 	return x.refuse(404, message.Client, "no_route", nil)
+}
+
+// fillLookup tells the router about the canonical request.
+func (x *exchange) fillLookup() {
+	q, r := &x.lookup, &x.req
+	q.Host, q.Path, q.Method, q.Query, q.Fields = r.Host, r.Match, r.Method, r.Query, r.Fields
+	q.Trusted, q.Source = x.trusted, x.client.Addr().Unmap().WithZone("")
 }
 
 // guard refuses what the route does not take. A body without a length is

@@ -40,7 +40,7 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 		case f.Known == message.MaxForwards && x.forwards > 0:
 			dst = appendForwards(dst, f, x.forwards)
 			continue
-		case isIdentity(f) && !x.keepsIdentity(f):
+		case f.IsIdentity() && !x.keepsIdentity(f):
 			continue
 		}
 		dst = message.AppendField(dst, f.Name, f.Value)
@@ -67,19 +67,6 @@ func (x *exchange) upstreamHost() []byte {
 	}
 	// HTTP/1.0 without Host: HTTP/1.1 needs one (RFC 9112 section 3.2).
 	return append(x.hostBuf[:0], x.member.Name()...)
-}
-
-// isIdentity reports whether the field says who the client is or what it asked for:
-// X-Forwarded-Port, -Prefix and what else applications believe are as good as -Host.
-func isIdentity(f *message.Field) bool {
-	switch f.Known {
-	case message.Unknown:
-		return hasPrefixFold(f.Name, "x-forwarded-")
-	case message.XForwardedFor, message.XForwardedHost, message.XForwardedProto,
-		message.XRealIP, message.XRequestID, message.Forwarded:
-		return true
-	}
-	return false
 }
 
 // keepsIdentity reports whether an identity field goes on as it is; X-Forwarded-For

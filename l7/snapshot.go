@@ -49,6 +49,7 @@ type routeState struct {
 	conf   *conf.L7Route
 	pool   string
 	group  *backend.Group
+	split  *split // of which this is one side; nil: the one pool
 	names  *privateNames
 	hidden []string // response fields that are not sent on, lower case
 	retry  []string // methods that may be sent again
@@ -179,16 +180,37 @@ func (l *listener) buildTLS(warn func(string, ...any)) error {
 	return nil
 }
 
+// buildRoute builds a route; one with a split stands for all of its sides until
+// takeSide has chosen.
 func (s *Server) buildRoute(
 	l *listener, c *conf.L7Route, pools []conf.Pool, groups func(string) *backend.Group,
 ) (*routeState, error) {
-	at := slices.IndexFunc(pools, func(p conf.Pool) bool { return p.Name == c.Pool })
-	g := groups(c.Pool)
+	if len(c.Split) == 0 {
+		return s.buildSide(l, c, c.Pool, pools, groups)
+	}
+	sp, err := newSplit(c, func(pool string) (*routeState, error) {
+		return s.buildSide(l, c, pool, pools, groups)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, side := range sp.sides {
+		side.split = sp
+	}
+	return sp.sides[0], nil
+}
+
+// buildSide builds a route that leads to one pool.
+func (s *Server) buildSide(
+	l *listener, c *conf.L7Route, pool string, pools []conf.Pool, groups func(string) *backend.Group,
+) (*routeState, error) {
+	at := slices.IndexFunc(pools, func(p conf.Pool) bool { return p.Name == pool })
+	g := groups(pool)
 	if at < 0 || g == nil {
-		return nil, fmt.Errorf("cannot find pool %q", c.Pool)
+		return nil, fmt.Errorf("cannot find pool %q", pool)
 	}
 	r := &routeState{
-		name: routeName(c), conf: c, pool: c.Pool, group: g,
+		name: routeName(c), conf: c, pool: pool, group: g,
 		names: newPrivateNames(pools[at].Servers, c.RewriteHost),
 		retry: append([]string{"GET", "HEAD", "OPTIONS"}, c.Retry.Methods...),
 		body:  int64(c.MaxBody),
@@ -211,19 +233,12 @@ func (s *Server) buildRoute(
 	return r, nil
 }
 
-// routeName names a route by what it matches; "*" is the route that matches all.
+// routeName is the route's name; a configuration made in memory may have none.
 func routeName(c *conf.L7Route) string {
-	name := c.Path
-	if len(c.Host) > 0 {
-		name = c.Host[0] + c.Path
+	if c.Name == "" {
+		return c.DerivedName()
 	}
-	if len(c.Method) > 0 {
-		name = strings.Join(c.Method, ",") + " " + name
-	}
-	if name == "" {
-		return "*"
-	}
-	return name
+	return c.Name
 }
 
 // isTrusted reports whether addr is one of the trusted proxies.

@@ -154,10 +154,26 @@ func (id ID) String() string {
 // IsHop reports whether the field is hop-by-hop by definition.
 func (id ID) IsHop() bool { return id < numIDs && known[id].bits&hop != 0 }
 
+// IsIdentity reports whether the field says who the client is or what it asked for.
+// X-Forwarded-Port, -Prefix and what else applications believe are as good as -Host.
+func (f *Field) IsIdentity() bool {
+	switch f.Known {
+	case Unknown:
+		return isForwarded(f.Name)
+	case XForwardedFor, XForwardedHost, XForwardedProto, XRealIP, XRequestID, Forwarded:
+		return true
+	}
+	return false
+}
+
+func isForwarded(name []byte) bool {
+	const prefix = "x-forwarded-"
+	return len(name) > len(prefix) && EqualFold(name[:len(prefix)], prefix)
+}
+
 // isProtected reports whether a peer may not name the field in Connection.
 func isProtected(id ID, name []byte) bool {
-	const prefix = "x-forwarded-"
-	return known[id].bits&protected != 0 || len(name) > len(prefix) && EqualFold(name[:len(prefix)], prefix)
+	return known[id].bits&protected != 0 || isForwarded(name)
 }
 
 // isForbiddenTrailer reports whether the field must not be taken from a trailer

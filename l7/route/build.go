@@ -1,8 +1,10 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -25,33 +27,64 @@ type builder struct {
 	regexps int
 }
 
-// add enters one route under each of its hosts.
+// add enters one route under each of its hosts and networks.
 func (b *builder) add(index int, r *conf.L7Route) error {
-	put, err := b.parsePath(r.Path)
+	path, err := b.parsePath(r.Path)
 	if err != nil {
 		return fmt.Errorf("cannot use path %q of route %d: %w", r.Path, index+1, err)
 	}
 	ru := rule{index: index, methods: slices.Clone(r.Method)}
-	if len(r.Host) == 0 {
-		if b.t.any == nil {
-			b.t.any = &paths{}
-		}
-		put(b.t.any, ru)
-		return nil
+	if ru.conditions, err = b.parseConditions(r); err != nil {
+		return fmt.Errorf("cannot use conditions of route %d: %w", index+1, err)
 	}
-	hosts := slices.Clone(r.Host)
-	slices.Sort(hosts)
-	for _, h := range slices.Compact(hosts) {
+	ru.weight = weigh(ru.conditions)
+	sources, err := parseNetworks(r.Source)
+	if err != nil {
+		return fmt.Errorf("cannot use source of route %d: %w", index+1, err)
+	}
+	hosts := slices.Compact(slices.Sorted(slices.Values(r.Host)))
+	for _, h := range hosts {
 		if h == "" || strings.Contains(h[1:], "*") || h[0] == '*' && (len(h) < 3 || h[1] != '.') {
 			return fmt.Errorf("cannot use host %q of route %d: expected a name or \"*.\" and a name", h, index+1)
 		}
-		put(b.host(h), ru)
+	}
+	if len(hosts) == 0 {
+		hosts = []string{""}
+	}
+	for _, h := range hosts {
+		for _, ru.source = range sources {
+			b.t.entries = append(b.t.entries, entry{rule: ru, host: h, place: path, route: r})
+			b.paths(h).put(&path, ru)
+		}
 	}
 	return nil
 }
 
-// host returns the path table of a host or wildcard, made on first use.
-func (b *builder) host(name string) *paths {
+// parseNetworks returns the networks of a route, the zero one where it has none.
+func parseNetworks(list []string) ([]netip.Prefix, error) {
+	if len(list) == 0 {
+		return []netip.Prefix{{}}, nil
+	}
+	var networks []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, err
+		}
+		networks = append(networks, p.Masked())
+	}
+	return networks, nil
+}
+
+// paths returns the path table of a host or wildcard, or that of no host, made on
+// first use.
+func (b *builder) paths(name string) *paths {
+	if name == "" {
+		if b.t.any == nil {
+			b.t.any = &paths{}
+		}
+		return b.t.any
+	}
 	m := b.t.exact
 	if suffix, ok := strings.CutPrefix(name, "*"); ok {
 		m, name = b.t.wildcard, suffix
@@ -68,51 +101,60 @@ func (b *builder) host(name string) *paths {
 	return p
 }
 
-// parsePath returns the function that enters a rule with that path.
-func (b *builder) parsePath(path string) (put func(*paths, rule), err error) {
+// parsePath takes a configured path apart.
+func (b *builder) parsePath(path string) (p place, err error) {
 	switch {
 	case path == "":
-		return func(p *paths, r rule) { p.any = append(p.any, r) }, nil
+		return place{kind: anyPath}, nil
 	case path[0] == '~':
-		return b.parseRegexp(path[1:])
+		p = place{kind: regexpPath, path: path[1:]}
+		p.re, err = b.compile(p.path)
+		return p, err
 	case path[0] == '=':
-		return parseExact(path[1:])
+		p.kind = exactPath
+		p.path, err = canonical(path[1:])
+		return p, err
 	case path[0] != '/':
-		return nil, errors.New(`it must start with "/", "=/" or "~"`)
+		return p, errors.New(`it must start with "/", "=/" or "~"`)
 	case strings.ContainsAny(path, "{}"):
-		return parsePattern(path)
+		p = place{kind: patternPath, path: path}
+		p.segments, err = parsePattern(path)
+		return p, err
 	}
-	return parsePrefix(path)
+	p.kind = prefixPath
+	p.path, err = canonical(path)
+	p.path = strings.TrimSuffix(p.path, "/")
+	return p, err
 }
 
-func parseExact(path string) (func(*paths, rule), error) {
-	key, err := canonical(path)
-	if err != nil {
-		return nil, err
-	}
-	return func(p *paths, r rule) {
+// put enters a rule with that path.
+func (p *paths) put(at *place, r rule) {
+	switch at.kind {
+	case exactPath:
 		if p.exact == nil {
 			p.exact = make(map[string][]rule)
 		}
-		p.exact[key] = append(p.exact[key], r)
-	}, nil
-}
-
-func parsePrefix(path string) (func(*paths, rule), error) {
-	key, err := canonical(path)
-	if err != nil {
-		return nil, err
-	}
-	key = strings.TrimSuffix(key, "/")
-	return func(p *paths, r rule) {
+		p.exact[at.path] = append(p.exact[at.path], r)
+	case prefixPath:
 		if p.prefixes == nil {
 			p.prefixes = make(map[string][]rule)
 		}
-		p.prefixes[key] = append(p.prefixes[key], r)
-	}, nil
+		p.prefixes[at.path] = append(p.prefixes[at.path], r)
+	case patternPath:
+		if p.patterns == nil {
+			p.patterns = make(map[int][]pattern)
+		}
+		n := len(at.segments)
+		p.patterns[n] = append(p.patterns[n], pattern{r, at.segments})
+	case regexpPath:
+		p.regexps = append(p.regexps, expression{r, at.re})
+	case anyPath:
+		p.any = append(p.any, r)
+	}
 }
 
-func parsePattern(path string) (func(*paths, rule), error) {
+// parsePattern returns the segments of a pattern, "" for a parameter.
+func parsePattern(path string) ([]string, error) {
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
 		if name, ok := parameter(s); ok {
@@ -134,13 +176,7 @@ func parsePattern(path string) (func(*paths, rule), error) {
 		}
 		segments[i] = c[1:]
 	}
-	return func(p *paths, r rule) {
-		if p.patterns == nil {
-			p.patterns = make(map[int][]pattern)
-		}
-		n := len(segments)
-		p.patterns[n] = append(p.patterns[n], pattern{r, segments})
-	}, nil
+	return segments, nil
 }
 
 // parameter returns what is between the braces of a segment that is a parameter.
@@ -152,7 +188,8 @@ func parameter(segment string) (name string, ok bool) {
 	return name, !strings.ContainsAny(name, "{}")
 }
 
-func (b *builder) parseRegexp(source string) (func(*paths, rule), error) {
+// compile compiles a regular expression within the bounds.
+func (b *builder) compile(source string) (*regexp.Regexp, error) {
 	if len(source) > maxRegexpLength {
 		return nil, fmt.Errorf("regular expression has %d bytes; at most %d are allowed", len(source), maxRegexpLength)
 	}
@@ -171,11 +208,7 @@ func (b *builder) parseRegexp(source string) (func(*paths, rule), error) {
 		return nil, fmt.Errorf("regular expression compiles to %d instructions; at most %d are allowed",
 			n, maxRegexpProgram)
 	}
-	re, err := regexp.Compile(source)
-	if err != nil {
-		return nil, err
-	}
-	return func(p *paths, r rule) { p.regexps = append(p.regexps, expression{r, re}) }, nil
+	return regexp.Compile(source)
 }
 
 // finish sorts every list.
@@ -192,18 +225,20 @@ func (b *builder) finish() {
 
 func (p *paths) finish() {
 	for _, rules := range p.exact {
-		slices.SortFunc(rules, compareRules)
+		sortRules(rules)
 	}
 	for prefix, rules := range p.prefixes {
-		slices.SortFunc(rules, compareRules)
+		sortRules(rules)
 		p.lengths = append(p.lengths, len(prefix))
 	}
 	slices.Sort(p.lengths)
 	p.lengths = slices.Compact(p.lengths)
 	slices.Reverse(p.lengths)
 	for _, list := range p.patterns {
-		slices.SortFunc(list, func(a, b pattern) int { return compareRules(a.rule, b.rule) })
+		slices.SortFunc(list, func(a, b pattern) int {
+			return cmp.Or(compareSegments(a.segments, b.segments), compareRules(&a.rule, &b.rule))
+		})
 	}
-	slices.SortFunc(p.regexps, func(a, b expression) int { return compareRules(a.rule, b.rule) })
-	slices.SortFunc(p.any, compareRules)
+	slices.SortFunc(p.regexps, func(a, b expression) int { return compareRules(&a.rule, &b.rule) })
+	sortRules(p.any)
 }

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"cmp"
 	"regexp"
 )
 
@@ -33,14 +34,15 @@ type expression struct {
 // find offers the rules whose path matches to s, best first, and reports whether
 // the search is over.
 func (p *paths) find(s *search) bool {
-	if len(p.exact) > 0 && s.tryAll(p.exact[string(s.path)]) {
+	path := s.r.Path
+	if len(p.exact) > 0 && s.tryAll(p.exact[string(path)]) {
 		return true
 	}
-	if len(s.path) > 0 && s.path[0] == '/' && (p.findPrefix(s) || p.findPattern(s)) {
+	if len(path) > 0 && path[0] == '/' && (p.findPrefix(s) || p.findPattern(s)) {
 		return true
 	}
 	for i := range p.regexps {
-		if e := &p.regexps[i]; e.re.Match(s.path) && s.try(&e.rule) {
+		if e := &p.regexps[i]; e.re.Match(path) && s.try(&e.rule) {
 			return true
 		}
 	}
@@ -48,11 +50,12 @@ func (p *paths) find(s *search) bool {
 }
 
 func (p *paths) findPrefix(s *search) bool {
+	path := s.r.Path
 	for _, n := range p.lengths {
-		if n > len(s.path) || n < len(s.path) && s.path[n] != '/' {
+		if n > len(path) || n < len(path) && path[n] != '/' {
 			continue
 		}
-		if s.tryAll(p.prefixes[string(s.path[:n])]) {
+		if s.tryAll(p.prefixes[string(path[:n])]) {
 			return true
 		}
 	}
@@ -63,9 +66,10 @@ func (p *paths) findPattern(s *search) bool {
 	if len(p.patterns) == 0 {
 		return false
 	}
-	list := p.patterns[bytes.Count(s.path, slash)]
+	path := s.r.Path
+	list := p.patterns[bytes.Count(path, slash)]
 	for i := range list {
-		if c := &list[i]; c.matches(s.path) && s.try(&c.rule) {
+		if c := &list[i]; matchSegments(c.segments, path) && s.try(&c.rule) {
 			return true
 		}
 	}
@@ -74,10 +78,10 @@ func (p *paths) findPattern(s *search) bool {
 
 var slash = []byte{'/'}
 
-// matches reports whether path, which starts with a slash and has as many of them
-// as the pattern has segments, fits the pattern.
-func (p *pattern) matches(path []byte) bool {
-	for _, want := range p.segments {
+// matchSegments reports whether path, which starts with a slash and has as many of
+// them as the pattern has segments, fits the pattern.
+func matchSegments(segments []string, path []byte) bool {
+	for _, want := range segments {
 		path = path[1:]
 		end := bytes.IndexByte(path, '/')
 		if end < 0 {
@@ -89,4 +93,31 @@ func (p *pattern) matches(path []byte) bool {
 		path = path[end:]
 	}
 	return true
+}
+
+// compareSegments puts the pattern with more literal segments first, and of two with
+// as many the one whose first literal that the other has not is further left.
+func compareSegments(a, b []string) int {
+	if c := cmp.Compare(literals(b), literals(a)); c != 0 {
+		return c
+	}
+	for i := range min(len(a), len(b)) {
+		if (a[i] == "") != (b[i] == "") {
+			if a[i] != "" {
+				return -1
+			}
+			return 1
+		}
+	}
+	return 0
+}
+
+func literals(segments []string) int {
+	n := 0
+	for _, s := range segments {
+		if s != "" {
+			n++
+		}
+	}
+	return n
 }

@@ -8,13 +8,20 @@
 // Of all routes that match a request the one that comes first in this order is taken:
 //
 //  1. host: exact, then wildcard with the longest suffix, then none given
-//  2. path: exact, then the longest prefix, then pattern, then regular expression, then none given
+//  2. path: exact, then the longest prefix, then pattern (the one with more literal
+//     segments, then with the first literal further left), then regular expression,
+//     then none given
 //  3. method: given, then none given
-//  4. position in the file
+//  4. source: the longest network, then none given
+//  5. fields, parameters, cookies: the most conditions; of as many the most exact ones,
+//     then the most prefixes, then the most regular expressions
+//  6. position in the file
 //
+// That is one total order of all routes of a listener, each taken apart by its hosts
+// and networks; of any request the first route in it that matches is taken.
 // Every criterion is decided on the whole request: a host without a matching path
-// does not hide the wildcard and host-less routes behind it, and a path without
-// the request's method does not hide a less specific path.
+// does not hide the wildcard and host-less routes behind it, and a path whose other
+// conditions fail does not hide a less specific path.
 //
 // # Hosts
 //
@@ -42,6 +49,13 @@
 // # Methods
 //
 // They are compared with case. GET stands for HEAD too.
+//
+// # Fields, parameters and cookies
+//
+// Conditions see only what is sent on: no hop-by-hop fields, and of a peer that is
+// no trusted proxy nothing that says who its client is. Where a name comes several
+// times, one value that fits is enough. Parameters are compared without their
+// percent-encoding, "+" is a space, and what is no escape stands for itself.
 package route
 
 import (
@@ -57,9 +71,9 @@ import (
 type Verdict uint8
 
 const (
-	// NotFound says that no route matches host and path, whatever the method (404).
+	// NotFound says that no route matches, whatever the method (404).
 	NotFound Verdict = iota
-	// MethodNotAllowed says that routes match host and path, none of them the method (405).
+	// MethodNotAllowed says that routes match but for the method (405).
 	MethodNotAllowed
 	// Found says that there is a route.
 	Found
@@ -74,6 +88,7 @@ type Table struct {
 	shortest  int               // length of the shortest wildcard suffix
 	longest   int               // length of the longest wildcard suffix
 	numRoutes int
+	entries   []entry // for Explain, in the order in which they were added
 }
 
 // Build makes a table of routes. The index that Find returns is the position in
@@ -97,12 +112,10 @@ func Build(routes []conf.L7Route) (*Table, error) {
 // Len returns the number of routes.
 func (t *Table) Len() int { return t.numRoutes }
 
-// Find returns the index of the route for a request, -1 when there is none. Host
-// is the canonical host (lower case, no port, no final dot), empty when the
-// request has none; path is the Match path; method is as received.
-func (t *Table) Find(host, path, method []byte) (index int, v Verdict) {
-	s := search{path: path, method: method}
-	t.visit(host, &s)
+// Find returns the index of the route for a request, -1 when there is none.
+func (t *Table) Find(r *Request) (index int, v Verdict) {
+	s := search{r: r}
+	t.visit(r.Host, &s)
 	switch {
 	case s.found != nil:
 		return s.found.index, Found
@@ -113,19 +126,21 @@ func (t *Table) Find(host, path, method []byte) (index int, v Verdict) {
 }
 
 // AppendAllow appends to dst the value of the Allow field for a request that got
-// MethodNotAllowed: the methods that host and path have a route for, sorted,
-// separated by ", ". It is for that slow path only.
-func (t *Table) AppendAllow(dst, host, path []byte) []byte {
+// MethodNotAllowed: the methods that there is a route for, sorted, separated by ", ".
+// It is for that slow path only.
+func (t *Table) AppendAllow(dst []byte, r *Request) []byte {
 	var methods []string
-	s := search{path: path, collect: func(r *rule) {
-		for _, m := range r.methods {
+	t.visit(r.Host, &search{r: r, collect: func(ru *rule) {
+		if !ru.holds(r) {
+			return
+		}
+		for _, m := range ru.methods {
 			methods = append(methods, m)
 			if m == "GET" {
 				methods = append(methods, "HEAD")
 			}
 		}
-	}}
-	t.visit(host, &s)
+	}})
 	sort.Strings(methods)
 	return append(dst, strings.Join(slices.Compact(methods), ", ")...)
 }
@@ -166,71 +181,4 @@ func (t *Table) visitWildcards(host []byte, s *search) bool {
 		start++
 	}
 	return false
-}
-
-// search is one run over the table: what is looked for and what was found.
-type search struct {
-	path   []byte
-	method []byte
-	// collect, when set, is called for every rule whose path matches, and
-	// nothing ends the search.
-	collect func(*rule)
-
-	found        *rule
-	methodFailed bool // a rule matched but for its method
-}
-
-// rule is one route in one list of routes that rank the same.
-type rule struct {
-	index   int
-	methods []string // empty: any
-}
-
-// accepts reports whether the rule is for method.
-func (r *rule) accepts(method []byte) bool {
-	if len(r.methods) == 0 {
-		return true
-	}
-	for _, m := range r.methods {
-		if m == string(method) || m == "GET" && string(method) == "HEAD" {
-			return true
-		}
-	}
-	return false
-}
-
-// try offers a rule whose path matches to the search and reports whether the
-// search is over.
-func (s *search) try(r *rule) bool {
-	if s.collect != nil {
-		s.collect(r)
-		return false
-	}
-	if r.accepts(s.method) {
-		s.found = r
-		return true
-	}
-	s.methodFailed = true
-	return false
-}
-
-// tryAll offers rules in their order.
-func (s *search) tryAll(rules []rule) bool {
-	for i := range rules {
-		if s.try(&rules[i]) {
-			return true
-		}
-	}
-	return false
-}
-
-// compareRules orders rules of the same host and path.
-func compareRules(a, b rule) int {
-	if am, bm := len(a.methods) > 0, len(b.methods) > 0; am != bm {
-		if am {
-			return -1
-		}
-		return 1
-	}
-	return a.index - b.index
 }
