@@ -75,6 +75,8 @@ func (s *session) noBackend() {
 	switch {
 	case s.tlsFailed:
 		s.close(reasonBackendTLS)
+	case s.noPorts:
+		s.close(reasonNoPorts)
 	case s.failed:
 		s.close(reasonConnectFailed)
 	default:
@@ -166,9 +168,8 @@ func (s *session) connectFailed(err error) {
 // letGo tells m why it cannot be connected to, and gives its slot back.
 func (s *session) letGo(m *backend.Member, err error) {
 	outcome := backend.Classify(err)
-	if failed, ok := errors.AsType[*backend.SocketError](err); ok {
-		s.to.group.SocketFailed(failed)
-	}
+	s.to.group.ConnectFailed(err)
+	s.noPorts = s.noPorts || backend.OutOfPorts(err)
 	s.shard.connectFailures(s.to.pool, outcome)
 	m.Report(outcome)
 	m.Done()

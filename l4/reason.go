@@ -36,6 +36,7 @@ const (
 	reasonTLSTimeout                      // the same, because it took too long
 	reasonBackendTLS                      // no backend could be used by TLS, or one ended it with an alert
 	reasonNoDescriptors                   // Weir was out of descriptors
+	reasonNoPorts                         // Weir was out of local ports for connections to backends
 	reasonBackendDown                     // the active check took the backend out
 	reasonBackendRemoved                  // the backend left the pool
 	reasonRoleLost                        // the backend no longer has the role that the pool wants
@@ -92,6 +93,7 @@ var reasons = [numReasons]struct {
 	reasonTLSTimeout:        {"tls_timeout", sideClient, false},
 	reasonBackendTLS:        {"backend_tls", sideUpstream, true},
 	reasonNoDescriptors:     {"no_descriptors", sideInternal, true},
+	reasonNoPorts:           {"no_ports", sideInternal, true},
 	reasonBackendDown:       {"backend_down", sideUpstream, true},
 	reasonBackendRemoved:    {"backend_removed", sideInternal, true},
 	reasonRoleLost:          {"backend_role_lost", sideUpstream, true},

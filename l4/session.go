@@ -80,6 +80,7 @@ type session struct {
 	backend    string   // the member that was tried last
 	state      state    // one byte, as the flags beside it
 	failed     bool     // a backend was tried in vain
+	noPorts    bool     // for one of them there was no local port
 	tlsFailed  bool     // one was reached, but not by TLS
 	hello      bool     // the first bytes are a whole TLS hello
 	guarded    bool     // the first bytes must not be a PROXY header

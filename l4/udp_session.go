@@ -1,7 +1,6 @@
 package l4
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
@@ -57,6 +56,7 @@ type udpSession struct {
 	backend    string // the member that was tried last
 	tried      int32
 	failed     bool // a backend was tried in vain
+	noPorts    bool // for one of them there was no local port
 	firstReply time.Duration
 
 	charged  int32  // bytes of the budget, while sniffing
@@ -174,9 +174,12 @@ func (s *udpSession) connect() {
 	for {
 		m, err := s.to.group.Pick(&s.query)
 		if err != nil {
-			if s.failed {
+			switch {
+			case s.noPorts:
+				s.close(reasonNoPorts)
+			case s.failed:
 				s.close(reasonConnectFailed)
-			} else {
+			default:
 				s.close(reasonNoServer)
 			}
 			return
@@ -200,10 +203,9 @@ func (s *udpSession) dial() error {
 	l := s.shard.events
 	g := s.member.Group()
 	fd, err := l.DialDatagrams(s.member.Endpoint().Sockaddr(), g.Socket().Datagrams())
-	if failed, ok := errors.AsType[*backend.SocketError](err); ok {
-		g.SocketFailed(failed)
-	}
 	if err != nil {
+		g.ConnectFailed(err)
+		s.noPorts = s.noPorts || backend.OutOfPorts(err)
 		return err
 	}
 	if err := l.WatchReads(fd, s); err != nil {

@@ -242,7 +242,11 @@ func (x *exchange) failed(err error) verdict {
 		if isOutOfDescriptors(err) {
 			x.s.Shed()
 		}
-		v := x.refuse(503, e.Side, "connect_failed", err)
+		reason := "connect_failed"
+		if backend.OutOfPorts(err) {
+			reason = "no_ports"
+		}
+		v := x.refuse(503, e.Side, reason, err)
 		x.reply.retryAfter = true
 		return v
 	case e.Timeout:

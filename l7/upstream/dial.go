@@ -28,8 +28,8 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 	}
 	if err != nil {
 		n.failures.Add(1)
-		if failed, ok := errors.AsType[*backend.SocketError](err); ok && tg.pool != nil {
-			tg.pool.SocketFailed(failed)
+		if tg.pool != nil {
+			tg.pool.ConnectFailed(err)
 		}
 		if backend.Classify(err) == backend.LocalError {
 			return fail(message.Internal, err)

@@ -33,6 +33,7 @@ type Group struct {
 	overflows *metric.Counter
 
 	complained atomic.Bool // a socket option failed since the last reload
+	ports      portsTold
 
 	r    *Registry
 	name string

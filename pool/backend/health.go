@@ -26,6 +26,7 @@ const (
 const (
 	checkOK     = "ok"
 	checkFailed = "failed"
+	checkLocal  = "local" // Weir could not ask
 )
 
 // firstCheckSpread is the time over which the first checks of many endpoints that
@@ -146,6 +147,10 @@ func (r *Registry) checkOnce(ctx context.Context, e *Endpoint) {
 	if ctx.Err() != nil {
 		return // stopped in between, so err says nothing
 	}
+	if starved(err) {
+		r.unchecked(e, err)
+		return
+	}
 	if r.checked(e, start, time.Since(start), found, err) {
 		r.dropped(e)
 	} else {
@@ -166,6 +171,17 @@ func (r *Registry) spared(e *Endpoint) bool {
 	}
 	e.check.decided, e.check.passes, e.check.fails = false, 0, 0
 	return len(e.members) > 0
+}
+
+// unchecked takes note of a check that this machine had no port, descriptor or memory
+// for. What was known of e stays: one that all checks fail by would take every server.
+func (r *Registry) unchecked(e *Endpoint, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range e.members {
+		r.metrics.Counter(metric.BackendChecks, m.group.name, m.name, checkLocal).Inc()
+		m.group.ConnectFailed(err)
+	}
 }
 
 // checked takes in the result of a check and reports whether e went down with it.

@@ -146,7 +146,7 @@ func (g *Group) hide(m *Member) {
 	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError, Unreachable, Outraced} {
 		r.Unregister(metric.BackendEjections, g.name, m.name, cause.String())
 	}
-	for _, result := range []string{checkOK, checkFailed} {
+	for _, result := range []string{checkOK, checkFailed, checkLocal} {
 		r.Unregister(metric.BackendChecks, g.name, m.name, result)
 	}
 }

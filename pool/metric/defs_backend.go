@@ -55,11 +55,16 @@ var (
 	BackendChecks = &Def{
 		Name: "weir_backend_health_checks_total", Kind: KindCounter, Labels: []string{"pool", "backend", "result"},
 		MaxSets: backendSets,
-		Help:    "Active health checks by result: ok or failed.",
+		Help: "Active health checks by result: ok, failed, or local where this machine had no port, descriptor or " +
+			"memory for it, which says nothing of the backend.",
 	}
 	BackendSocketFailures = &Def{
 		Name: "weir_backend_socket_option_failures_total", Kind: KindCounter, Labels: []string{"pool", "option"},
 		Help: "Connects that failed because the socket could not have an option, by key of [pool.NAME.socket].",
+	}
+	BackendNoPorts = &Def{
+		Name: "weir_backend_no_ports_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Connects that failed because this machine had no local port left for the backend (EADDRNOTAVAIL).",
 	}
 	BackendQueued = &Def{
 		Name: "weir_backend_queued", Kind: KindGauge, Labels: []string{"pool"},
@@ -83,4 +88,5 @@ var backendDefs = []*Def{
 	BackendUp, BackendStateChanges, BackendEjections, BackendPicks, BackendPickFailures,
 	BackendInFlight, BackendSessions, BackendReceivedBytes, BackendSentBytes, BackendChecks, BackendSocketFailures,
 	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
+	BackendNoPorts,
 }

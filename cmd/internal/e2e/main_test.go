@@ -69,6 +69,9 @@ func addToolPaths() {
 }
 
 var buildWeir = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv(netnsEnv); bin != "" {
+		return bin, nil
+	}
 	bin := filepath.Join(shared.dir, "weir")
 	args := []string{"build", "-o", bin}
 	if raced {

@@ -3,13 +3,17 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Rows of docs/faults.md: what a client does wrong, and what only looks like it.
@@ -290,12 +294,21 @@ func dialFrom(t testing.TB, from, addr string) *peer {
 }
 
 func tryDial(from, addr string) (*peer, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience, Control: anyPort}
 	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	return newPeer(c.(*net.TCPConn), 0), nil
+}
+
+// anyPort leaves the choice of a port to connect(2), which may give the one of a
+// connection to somewhere else.
+func anyPort(_, _ string, c syscall.RawConn) (err error) {
+	errControl := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	})
+	return errors.Join(errControl, err)
 }
 
 // wantName asks for /name on a connection that stays open.
