@@ -49,6 +49,29 @@ func TestTerminate(t *testing.T) {
 	w.until("both sessions are done", func() bool { return w.closedCount(reasonDone) == 2 })
 }
 
+// A client that leaves Nagle's algorithm on sends its first words only when the end of
+// its handshake is acknowledged. In TLS 1.3 Weir has nothing to send by then, and the
+// kernel would put the acknowledgement off for 40 ms.
+func TestTerminateAcknowledges(t *testing.T) {
+	a := newAuthority(t)
+	w := newWorld(t, worldOptions{}, poolOf("p", origin(t, echo)))
+	addr := w.ended(a, nil)
+	fastest := time.Hour // of many: a busy machine delays some of them
+	for range 20 {
+		start := time.Now()
+		c := dial(t, addr)
+		c.SetNoDelay(false)
+		conn := tls.Client(c, &tls.Config{ServerName: "a.example.com", RootCAs: a.pool})
+		send(t, conn, "hello")
+		want(t, conn, "hello")
+		fastest = min(fastest, time.Since(start))
+		conn.Close()
+	}
+	if fastest >= 40*time.Millisecond {
+		t.Errorf("the fastest of 20 exchanges took %v", fastest)
+	}
+}
+
 // Bytes go both ways at once, unchanged, and each direction ends for itself.
 func TestTerminateBulk(t *testing.T) {
 	a := newAuthority(t)

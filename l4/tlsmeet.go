@@ -39,6 +39,9 @@ func (t *secured) meetClient() (stream, reason) {
 		}
 		return nil, reasonTLSHandshake
 	}
+	// The last word of TLS 1.3 is the client's. Nothing of ours follows soon that would
+	// acknowledge it, and a client with Nagle's algorithm on waits for that with its first bytes.
+	t.client.Acknowledge()
 	facts := newTLSFacts(conn.ConnectionState(), time.Since(start))
 	client := tlsStream{conn, t.client}
 	if t.login != nil {

@@ -175,6 +175,14 @@ func (c *Conn) CloseWrite() error {
 	return c.control("shutdown", func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
 }
 
+// Acknowledge sends an acknowledgement of what was read at once where the kernel puts it
+// off (TCP_QUICKACK, for this time only). On other connections it does nothing.
+func (c *Conn) Acknowledge() {
+	_ = c.control("acknowledge", func(fd int) error { // a socket that is not TCP has no such option
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+	})
+}
+
 // Reset closes the connection with an RST, so that the peer cannot take what it
 // has got so far for a whole. What the kernel has not sent yet is dropped.
 func (c *Conn) Reset() error {
