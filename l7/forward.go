@@ -141,7 +141,7 @@ func (x *exchange) readHead() error {
 		if x.req.Minor == 0 {
 			continue // RFC 9110 section 15.2: not to a client of HTTP/1.0
 		}
-		if err := x.h.WriteInterim(x.appendInterim(x.h.AvailableBuffer())); err != nil {
+		if err := x.h.WriteInterim(x.res.Status, x.appendInterim(x.h.AvailableBuffer())); err != nil {
 			return &clientError{err}
 		}
 	}

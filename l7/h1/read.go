@@ -2,6 +2,7 @@ package h1
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"weir/l7/message"
@@ -20,11 +21,14 @@ type input struct {
 
 	drainBy   time.Time // while the body is drained: when to give up
 	keepAlive bool      // the request allows another one
-	waiting   bool      // the client waits for 100 Continue
 	broken    bool      // the next request cannot be found any more
 	quiet     bool      // it ended while no request was in progress
 	requests  uint64
 	bytes     uint64
+
+	// The client waits for 100 Continue, which the writing half sends: RFC 9110 section
+	// 10.1.1 lets it wait, so that its body is not late as long as nobody has asked for it.
+	waiting atomic.Bool
 }
 
 // The faults of a client that is too slow.
@@ -51,7 +55,8 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 	}
 	in.rewind()
 	r.Reset()
-	in.keepAlive, in.waiting = false, false
+	in.keepAlive = false
+	in.waiting.Store(false)
 	c.out.stage, c.out.pace, in.pace = before, pace{}, pace{}
 	var began time.Time // when the first octet was there, or soon after
 	for {
@@ -86,7 +91,8 @@ func isBlank(b []byte) bool { return string(b) == "\r\n" || string(b) == "\r" }
 func (in *input) start(r *message.Request, n int, lim *message.Limits) {
 	in.r = n
 	in.requests++
-	in.keepAlive, in.waiting = r.KeepAlive, r.Expect100
+	in.keepAlive = r.KeepAlive
+	in.waiting.Store(r.Expect100)
 	in.pace = pace{}
 	in.body.Reset(r.Framing, r.ContentLength, message.Client, lim)
 }
@@ -280,19 +286,23 @@ func (c *Conn) readMore() error {
 		if c.stopped.Load() { // after arming, as in readHead
 			return ErrStopped
 		}
+		waiting := in.waiting.Load()
 		n, err := c.read(in.more.B)
 		waited := time.Since(now)
-		in.pace.waited += waited
+		if !waiting {
+			in.pace.waited += waited
+		}
 		in.pace.moved += int64(n)
 		in.mw = n
 		switch {
 		case n > 0:
+			in.waiting.Store(false)
 			return nil
 		case err == io.EOF:
 			return in.body.EOF()
 		case err != nil && !isTimeout(err):
 			return err
-		case err != nil && waited >= wait:
+		case err != nil && !waiting && waited >= wait:
 			return timeout("body_timeout", bodyTimeoutText)
 		}
 	}
@@ -306,7 +316,7 @@ func (c *Conn) drainable(most int64) bool {
 		return true
 	}
 	left := c.in.body.Remaining()
-	return !c.in.waiting && left >= 0 && left <= most
+	return !c.in.waiting.Load() && left >= 0 && left <= most
 }
 
 // drainTime bounds how long DrainBody takes; a lingering close is as good by then.
@@ -320,7 +330,7 @@ func (c *Conn) DrainBody(most int64) bool {
 	if in.body.Done() {
 		return true
 	}
-	if in.broken || in.waiting || in.body.Remaining() > most {
+	if in.broken || in.waiting.Load() || in.body.Remaining() > most {
 		return false
 	}
 	c.stopped.Store(false)

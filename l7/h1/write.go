@@ -62,10 +62,9 @@ func (c *Conn) Started() bool { return c.out.stage != before }
 // 10.1.1), at once. It does nothing for others, for one that has begun to send, and
 // the second time. It comes before ReadBody.
 func (c *Conn) WriteContinue() error {
-	if !c.in.waiting {
+	if !c.in.waiting.Swap(false) {
 		return nil
 	}
-	c.in.waiting = false
 	if len(c.in.unread()) > 0 {
 		return nil
 	}
@@ -75,8 +74,12 @@ func (c *Conn) WriteContinue() error {
 	return c.Flush()
 }
 
-// WriteInterim sends the complete head of an interim response (1xx), at once.
-func (c *Conn) WriteInterim(head []byte) error {
+// WriteInterim sends the complete head of an interim response (1xx), at once. With
+// 100 a client that waits for it is expected to send the body from then on.
+func (c *Conn) WriteInterim(status int, head []byte) error {
+	if status == 100 {
+		c.in.waiting.Store(false)
+	}
 	if err := c.put(head); err != nil {
 		return err
 	}

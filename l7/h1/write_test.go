@@ -193,7 +193,7 @@ func TestWriteError(t *testing.T) {
 	if err := c.Flush(); !errors.Is(err, errGone) {
 		t.Error(err)
 	}
-	for _, err := range []error{c.WriteBody([]byte("x")), c.EndBody(nil), c.WriteInterim([]byte("x"))} {
+	for _, err := range []error{c.WriteBody([]byte("x")), c.EndBody(nil), c.WriteInterim(103, []byte("x"))} {
 		if !errors.Is(err, ErrBroken) {
 			t.Errorf("after a failed write: %v", err)
 		}
