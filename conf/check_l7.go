@@ -13,6 +13,7 @@ func (ck *checker) listener7(l *L7) {
 		r := &l.Routes[i]
 		ck.l7Split(r)
 		ck.l7Match(r)
+		ck.retry(r)
 		ck.l7Route(r, seen)
 		before := regexes
 		if regexes += r.numRegexes(); before <= maxRegexes && regexes > maxRegexes {

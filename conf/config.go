@@ -83,7 +83,7 @@ type Pool struct {
 	ConnectTimeout time.Duration
 	ConnectTries   int           // servers that one connection tries; 0: 16
 	ConnectTotal   time.Duration // all tries of one L4 session; 0: no limit
-	Queue          int           // L4 sessions that wait while all servers are at max_conns
+	Queue          int           // sessions and requests that wait while all servers are at max_conns
 	QueueTimeout   time.Duration
 	ProxyProtocol  string        // off, v1, v2
 	SlowStart      time.Duration // 0: full weight at once
@@ -311,10 +311,7 @@ type L7Route struct {
 	MaxBody               Size          // 0: the listener's
 	OnClientFin           string        // ignore, cancel
 	HideHeaders           []string
+	Timeout               time.Duration // to the response's head, all tries together; 0: no limit
+	RequestBuffer         Size          // bodies up to this are read before a server is chosen; 0: none
 	Retry                 Retry
-}
-
-// Retry is [l7.route.retry].
-type Retry struct {
-	Methods []string // beside GET, HEAD and OPTIONS; only without a body
 }

@@ -1,6 +1,9 @@
 package conf
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 func l7Table() table[L7] {
 	keys := l7Keys()
@@ -280,12 +283,17 @@ pool = "app"
 rewrite_host = "app.internal"
 response_header_timeout = "10s"
 read_timeout = "20s"
+timeout = "25s"
 max_body = "10MiB"
+request_buffer = "64KiB"
 on_client_fin = "cancel"
 hide_headers = ["X-Debug"]
 
 [l7.route.retry]
 methods = ["PUT", "DELETE"]
+tries = 3
+on = ["connect", "reset", "timeout", "503"]
+try_timeout = "2s"
 
 [[l7.route]]
 name = "icon"
@@ -305,7 +313,7 @@ pool = "app"
 path = '~^/v[0-9]+/'
 pool = "app"
 `,
-		keys: l7RouteKeys(),
+		keys: slices.Concat(l7RouteKeys(), l7TryKeys()),
 	}
 }
 
@@ -319,7 +327,8 @@ func l7RouteKeys() []key[L7Route] {
 		{
 			name: "response_header_timeout", def: `"60s"`,
 			value: one(func(r *L7Route) *time.Duration { return &r.ResponseHeaderTimeout }, duration(shortest, day)),
-			doc:   "How long a server may take to start its response; beyond it the answer is 504.",
+			doc: "How long a server may take to start its response, from when it has the request; beyond it the " +
+				"answer is 504.",
 		},
 		{
 			name: "read_timeout", def: `"60s"`,
@@ -342,40 +351,5 @@ func l7RouteKeys() []key[L7Route] {
 			value: many(func(r *L7Route) *[]string { return &r.HideHeaders }, headerName()),
 			doc:   "Response fields that are not sent on, beside those of the listener.",
 		},
-		{
-			name:  "retry",
-			value: sub(func(r *L7Route) *Retry { return &r.Retry }, retryTable()),
-			doc:   "What may be sent a second time.",
-		},
 	}...)
-}
-
-func retryTable() table[Retry] {
-	return table[Retry]{
-		head: "[l7.route.retry]",
-		doc: "A request is sent to a second server once, if the first gave no byte of an answer and the request\n" +
-			"can be repeated: GET, HEAD and OPTIONS without a body. A connection that could not be made sent\n" +
-			"nothing; trying the next server is no retry.",
-		example: `
-[pool.app]
-servers = ["10.0.0.1:8080", "10.0.0.2:8080"]
-
-[[l7]]
-name = "web"
-listen = [":8080"]
-
-[[l7.route]]
-pool = "app"
-
-[l7.route.retry]
-methods = ["PUT", "DELETE"]
-`,
-		keys: []key[Retry]{
-			{
-				name: "methods", none: "GET, HEAD, OPTIONS",
-				value: some(func(r *Retry) *[]string { return &r.Methods }, method()),
-				doc:   "Further methods that may be repeated, without a body.",
-			},
-		},
-	}
 }

@@ -23,17 +23,17 @@ func poolConnectKeys() []key[Pool] {
 				"0s: no limit.",
 		},
 		{
-			name: "queue", def: "1000", unit: "sessions",
+			name: "queue", def: "1000", unit: "sessions and requests",
 			value: one(func(p *Pool) *int { return &p.Queue }, count(0, 1_000_000)),
-			doc: "TCP sessions that may wait, first come first served, while every server is at its " +
-				"`max_conns`; more are closed. A shorter queue after a reload sends nobody away who is in it. " +
-				"HTTP requests do not wait: they get 503. Neither do sessions of UDP listeners: their datagrams " +
-				"are dropped, and counted as `unsent`. 0: no one waits.",
+			doc: "TCP sessions and HTTP requests that may wait, first come first served, while every server is at " +
+				"its `max_conns`; more are closed, or get 503. A shorter queue after a reload sends nobody away " +
+				"who is in it. Sessions of UDP listeners do not wait: their datagrams are dropped, and counted " +
+				"as `unsent`. 0: no one waits.",
 		},
 		{
 			name: "queue_timeout", def: `"5s"`,
 			value: one(func(p *Pool) *time.Duration { return &p.QueueTimeout }, duration(shortest, time.Hour)),
-			doc:   "How long one may wait in the queue.",
+			doc:   "How long one may wait in the queue. Beyond it a session is closed and a request gets 503.",
 		},
 	}
 }

@@ -44,6 +44,7 @@ type conn struct {
 	mu   sync.Mutex
 	up   *upstream.Conn // that the exchange under way has; guarded by mu
 	gone bool           // the client is; guarded by mu
+	tell func()         // called when it is; guarded by mu
 }
 
 // serve is the goroutine of a connection.
@@ -130,6 +131,7 @@ func (c *conn) serveRequest(x *exchange) bool {
 	}
 	x.started = time.Now()
 	x.sampled = c.s.sampler.Take()
+	x.timed = x.sampled || c.s.access.Enabled()
 	x.l.requests.Add(1)
 	x.run(first)
 	x.l.requests.Add(-1)
@@ -143,7 +145,8 @@ func (x *exchange) reset(l *listener) {
 	x.trusted, x.route, x.backend, x.retries, x.first = false, nil, "", 0, nil
 	x.local, x.reply, x.head, x.status, x.forwards = false, reply{}, nil, 0, 0
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
-	x.stages.FirstByte, x.stages.Deliver = 0, 0
+	x.stages.FirstByte, x.stages.Deliver, x.stages.Queue = 0, 0, 0
+	x.whole, x.until = false, time.Time{}
 }
 
 // options are the limits of connections of the listener.
@@ -189,6 +192,9 @@ func (c *conn) cancel() {
 	c.gone = true
 	if c.up != nil {
 		c.up.Abort()
+	}
+	if c.tell != nil {
+		c.tell()
 	}
 }
 

@@ -43,7 +43,7 @@ func (x *exchange) deliver() verdict {
 	if err := x.h.EndBody(trailers); err != nil {
 		return x.clientLost(err)
 	}
-	if x.sampled {
+	if x.timed {
 		x.stages.Deliver = time.Since(began)
 	}
 	x.reportDone()

@@ -9,6 +9,7 @@ import (
 	"weir/l7/message"
 	"weir/l7/route"
 	"weir/l7/upstream"
+	"weir/pool"
 	"weir/pool/accesslog"
 	"weir/pool/backend"
 )
@@ -80,7 +81,14 @@ type exchange struct {
 	backend string          // name of the member chosen last
 	retries int
 	upload  upload
-	first   []byte // of a short body, read before there is a connection; see isShort
+	first   []byte       // of a body, read before there is a connection; see readAhead
+	whole   bool         // first is all of the body, and stays
+	held    *pool.Buffer // under first, where it is more than one piece
+	place   place
+
+	// Until when the exchange may go on; see timeLeft.
+	until     time.Time // for the response's head; zero: no limit
+	connectBy time.Time // for another member after a failed connect
 
 	// What the client gets.
 	reply   reply // used where not the backend answers
@@ -93,7 +101,8 @@ type exchange struct {
 	// What happened.
 	fault   fault
 	started time.Time
-	sampled bool
+	sampled bool // for the histograms of stages
+	timed   bool // for them or for the access log
 	stages  accesslog.Stages
 
 	rec accesslog.L7Record

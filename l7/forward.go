@@ -10,48 +10,34 @@ import (
 	"weir/pool/backend"
 )
 
-// forward sends the request to a backend of the route's pool and reads the head
-// of the response.
-//
-// A backend that cannot be reached has seen nothing of the request: the next one
-// is tried, within twice the connect timeout, and that is not a retry. Once bytes
-// were sent, a request goes out a second time only if no byte of a response was
-// seen, the method is one that may be repeated, there is no body, and the pool's
-// retry budget allows it (RFC 9110 section 9.2.2).
+// forward sends the request to a backend of the route's pool and reads the head of
+// the response. Where that fails, another backend may be asked: see attempts.go.
 func (x *exchange) forward() verdict {
 	g := x.route.group
 	g.RequestStarted()
 	x.query.Reset(backend.HashAddr(x.client.Addr()))
-	began := x.started
-	if x.isShort() {
-		var err error
-		if x.first, err = x.h.ReadBody(); err != nil {
-			return x.clientFailed(err)
-		}
-		began = time.Now()
+	if err := x.readAhead(); err != nil {
+		return x.clientFailed(err)
 	}
-	until := began.Add(2 * g.ConnectTimeout())
-	var last error
-	for {
-		m, err := g.Pick(&x.query)
-		if err != nil {
-			return x.noBackend(err, last)
-		}
+	x.setLimits()
+	m, err := x.pick()
+	for err == nil {
 		x.take(m)
-		if last = x.attempt(false); last == nil {
-			return next
-		}
-		if x.mayTryAgainHere(last) {
-			if last = x.attempt(true); last == nil {
+		last := x.attemptHere()
+		if last == nil {
+			if m = x.replacement(); m == nil {
 				return next
 			}
+			x.discard()
+			continue
 		}
 		x.report(last)
 		x.giveBack()
-		if !x.mayTryElsewhere(last, until) {
+		if m, err = x.another(last); err != nil {
 			return x.failed(last)
 		}
 	}
+	return x.noBackend(err)
 }
 
 // take notes the member that was picked.
@@ -72,17 +58,15 @@ func (x *exchange) giveBack() {
 // of the response. After an error nothing is left of the attempt.
 func (x *exchange) attempt(fresh bool) error {
 	began := x.clock()
-	up, reused, err := x.connect(fresh)
+	up, reused, err := x.connect(x.member, fresh)
 	if err != nil {
 		return err
 	}
-	if x.sampled && !reused {
+	if x.timed && !reused {
 		x.stages.Connect = time.Since(began)
 	}
 	x.attach(up)
-	up.SetTimeouts(upstream.Timeouts{
-		Head: x.route.conf.ResponseHeaderTimeout, Body: x.route.conf.ReadTimeout,
-	})
+	up.SetTimeouts(upstream.Timeouts{Head: x.headTimeout(), Body: x.route.conf.ReadTimeout})
 	up.SetHead(x.appendRequestHead(up.Head(x.headSize())), x.req.Framing, x.req.ContentLength)
 	began = x.clock()
 	err = x.sendBody()
@@ -98,7 +82,7 @@ func (x *exchange) attempt(fresh bool) error {
 		}
 		return err
 	}
-	if x.sampled {
+	if x.timed {
 		x.stages.FirstByte = time.Since(began)
 	}
 	return nil
@@ -147,43 +131,6 @@ func (x *exchange) readHead() error {
 	}
 }
 
-// mayTryAgainHere reports whether the member deserves a fresh connection: one
-// that was kept alive turned out to be closed.
-func (x *exchange) mayTryAgainHere(err error) bool {
-	e, ok := errors.AsType[*upstream.Error](err)
-	if !ok || !e.Reused || x.isConsumed() {
-		return false
-	}
-	return e.Unsent() || e.Stale() && x.takeRetry()
-}
-
-// mayTryElsewhere reports whether another member may be asked. Members that cannot
-// be reached are gone through until the given time.
-func (x *exchange) mayTryElsewhere(err error, until time.Time) bool {
-	e, ok := errors.AsType[*upstream.Error](err)
-	if !ok || x.isConsumed() {
-		return false
-	}
-	if e.Stage == upstream.StageDial || e.Unsent() {
-		return e.Side != message.Client && time.Now().Before(until)
-	}
-	return e.Retryable() && e.Side == message.Upstream && x.takeRetry()
-}
-
-// takeRetry reports whether the request may be sent once more, and counts it.
-func (x *exchange) takeRetry() bool {
-	if x.retries > 0 || x.req.HasBody() || !x.route.mayRetry(x.req.Method) {
-		return false
-	}
-	if !x.route.group.AllowRetry() {
-		x.route.denied.Inc()
-		return false
-	}
-	x.retries++
-	x.route.retries.Inc()
-	return true
-}
-
 // patience is how long a client may keep a backend waiting before the backend is
 // not to blame for breaking off: it may well have run out of patience itself, and
 // slow clients could else take every server of a pool out of rotation.
@@ -207,15 +154,19 @@ func (x *exchange) report(err error) {
 	}
 }
 
-// noBackend answers when no member is left to try; last is what the one before
-// came to, nil when there was none.
-func (x *exchange) noBackend(err, last error) verdict {
-	if last != nil {
-		return x.failed(last)
-	}
+// noBackend answers when there is no member to ask.
+func (x *exchange) noBackend(err error) verdict {
 	reason := "no_backend"
-	if errors.Is(err, backend.ErrFull) {
+	switch {
+	case errors.Is(err, errQueueLeft):
+		x.fail(message.Client, "client_gone", nil)
+		return end
+	case errors.Is(err, backend.ErrFull):
 		reason = "backends_full"
+	case errors.Is(err, backend.ErrQueueFull):
+		reason = "queue_full"
+	case errors.Is(err, errQueueTimeout):
+		reason = "queue_timeout"
 	}
 	v := x.refuse(503, message.Upstream, reason, err)
 	x.reply.retryAfter = true
@@ -234,6 +185,8 @@ func (x *exchange) failed(err error) verdict {
 	case x.c.isGone() || e.Side == message.Client:
 		x.fail(message.Client, "client_gone", nil)
 		return end
+	case e.Timeout && x.isOver():
+		return x.refuse(504, message.Upstream, "route_timeout", err)
 	case e.Stage == upstream.StageDial && e.Timeout:
 		return x.refuse(504, message.Upstream, "connect_timeout", err)
 	case e.Stage == upstream.StageDial && backend.IsTLSFault(e.Err):
@@ -293,9 +246,9 @@ func isOutOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// clock is the time for sampled exchanges, which alone need it.
+// clock is the time for exchanges whose stages are timed, which alone need it.
 func (x *exchange) clock() time.Time {
-	if !x.sampled {
+	if !x.timed {
 		return time.Time{}
 	}
 	return time.Now()

@@ -3,22 +3,29 @@ package l7
 import (
 	"weir/l4/sniff"
 	"weir/l7/upstream"
+	"weir/pool/backend"
 )
 
-// connect gets a connection to the member. Where the pool wants a PROXY header it
-// is one of this exchange alone: a connection that was introduced as one client's
-// must not carry the requests of another.
-func (x *exchange) connect(fresh bool) (up *upstream.Conn, reused bool, err error) {
+// connect gets a connection to a member, within the time that the exchange has left.
+// Where the pool wants a PROXY header it is one of this exchange alone: a connection
+// that was introduced as one client's must not carry the requests of another.
+func (x *exchange) connect(m *backend.Member, fresh bool) (up *upstream.Conn, reused bool, err error) {
+	how := upstream.How{Fresh: fresh, Limit: x.timeLeft()}
+	if version := m.Group().Conf().ProxyProtocol; version == "v1" || version == "v2" {
+		how.Header = x.introduction(version)
+	}
+	return x.s.transport.GetBy(m, how)
+}
+
+// introduction is the PROXY header that tells of the exchange's client.
+func (x *exchange) introduction(version string) []byte {
 	c := sniff.ProxyClient{Source: x.client, Destination: x.c.destination, TLVs: x.c.tlvs}
 	if !c.Destination.IsValid() {
 		c.Destination = x.c.nc.LocalAddrPort()
 	}
-	switch x.member.Group().Conf().ProxyProtocol {
-	case "v1":
-		return x.s.transport.GetFor(x.member, c.AppendV1(nil))
-	case "v2":
-		c.Authority, c.ALPN, c.UniqueID = []byte(x.c.sni), []byte("http/1.1"), x.requestID()
-		return x.s.transport.GetFor(x.member, c.AppendV2(nil))
+	if version == "v1" {
+		return c.AppendV1(nil)
 	}
-	return x.s.transport.Get(x.member, fresh)
+	c.Authority, c.ALPN, c.UniqueID = []byte(x.c.sni), []byte("http/1.1"), x.requestID()
+	return c.AppendV2(nil)
 }

@@ -55,12 +55,12 @@ func (x *exchange) redirect() verdict {
 // findRoute finds the route of the canonical request.
 func (x *exchange) findRoute() verdict {
 	var began time.Time
-	if x.sampled {
+	if x.timed {
 		began = time.Now()
 	}
 	x.fillLookup()
 	i, v := x.l.table.Find(&x.lookup)
-	if x.sampled {
+	if x.timed {
 		x.stages.Route = time.Since(began)
 	}
 	switch v {

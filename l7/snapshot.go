@@ -52,8 +52,8 @@ type routeState struct {
 	split  *split // of which this is one side; nil: the one pool
 	names  *privateNames
 	hidden []string // response fields that are not sent on, lower case
-	retry  []string // methods that may be sent again
-	body   int64    // largest request body, 0: no limit
+	again  again
+	body   int64 // largest request body, 0: no limit
 
 	requests  [statusClasses]*metric.Counter
 	seconds   *metric.Histogram
@@ -212,8 +212,7 @@ func (s *Server) buildSide(
 	r := &routeState{
 		name: routeName(c), conf: c, pool: pool, group: g,
 		names: newPrivateNames(pools[at].Servers, c.RewriteHost),
-		retry: append([]string{"GET", "HEAD", "OPTIONS"}, c.Retry.Methods...),
-		body:  int64(c.MaxBody),
+		again: newAgain(&c.Retry), body: int64(c.MaxBody),
 	}
 	if r.body == 0 {
 		r.body = int64(l.conf.MaxBody)
@@ -250,11 +249,6 @@ func (l *listener) isTrusted(addr netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// mayRetry reports whether a request of that method may be sent a second time.
-func (r *routeState) mayRetry(method []byte) bool {
-	return slices.Contains(r.retry, string(method))
 }
 
 // hides reports whether a response field is not to be sent on.

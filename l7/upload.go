@@ -47,11 +47,14 @@ func (x *exchange) sendBody() error {
 	switch {
 	case !x.req.HasBody():
 		return x.up.EndBody(nil)
-	case x.isShort():
+	case x.isShort(), x.whole && len(x.first) <= maxInline:
 		return x.pump()
 	}
-	if err := x.up.Flush(); err != nil {
-		return err
+	// What is there of the body travels with the head; for the rest it does not wait.
+	if len(x.first) == 0 && (x.req.Framing != message.Length || !x.h.HasBody()) {
+		if err := x.up.Flush(); err != nil {
+			return err
+		}
 	}
 	u := &x.upload
 	if u.done == nil {
@@ -99,10 +102,11 @@ func (x *exchange) pump() error {
 		if limit > 0 && x.h.BodySize() > limit {
 			return &clientError{errTooLarge}
 		}
-		last := x.h.BodyDone()
-		if last {
+		done := x.h.BodyDone()
+		if done {
 			x.upload.read.Store(true)
 		}
+		last := done && len(x.h.Trailers()) == 0 // else EndBody sends them
 		if err := x.up.WriteBody(p, last); err != nil || last {
 			return err
 		}
@@ -146,7 +150,9 @@ func (x *exchange) endUpload() error {
 	case <-u.done:
 	default:
 		x.up.Abort()
-		x.h.StopBody()
+		if !x.whole {
+			x.h.StopBody()
+		}
 		<-u.done
 	}
 	u.active = false

@@ -151,41 +151,6 @@ func (t *Transport) closeDropped() {
 	closeAll(conns)
 }
 
-// Get returns a connection to the member's endpoint: an idle one, or with fresh,
-// or when there is none, a new one. A new connection is reported to the member
-// (Connected, Refused, ConnectTimeout, LocalError). The caller owns the
-// connection and must end with exactly one Release or Hijack.
-//
-// Get blocks for at most the group's connect timeout. An error is an *Error of
-// StageDial: nothing was sent.
-func (t *Transport) Get(m *backend.Member, fresh bool) (c *Conn, reused bool, err error) {
-	tg := targetOf(m)
-	c, err = t.get(&tg, fresh)
-	return t.got(m, c, err)
-}
-
-// GetFor is Get for one client: the connection is a new one, header is the first
-// thing that goes out on it, and after the exchange it is closed, as it speaks for
-// nobody else.
-func (t *Transport) GetFor(m *backend.Member, header []byte) (c *Conn, reused bool, err error) {
-	tg := targetOf(m)
-	tg.header, tg.maxIdle = header, 0
-	c, err = t.dial(&tg)
-	return t.got(m, c, err)
-}
-
-// got tells the member how Get went.
-func (t *Transport) got(m *backend.Member, c *Conn, err error) (*Conn, bool, error) {
-	if err != nil {
-		m.Report(dialOutcome(err))
-		return nil, false, err
-	}
-	if !c.reused {
-		m.Report(backend.Connected)
-	}
-	return c, c.reused, nil
-}
-
 func targetOf(m *backend.Member) target {
 	e, g := m.Endpoint(), m.Group()
 	pc := g.Conf()
@@ -199,16 +164,6 @@ func targetOf(m *backend.Member) target {
 	return tg
 }
 
-// get is Get without a member.
-func (t *Transport) get(tg *target, fresh bool) (*Conn, error) {
-	if !fresh {
-		if c := t.reuse(tg); c != nil {
-			return c, nil
-		}
-	}
-	return t.dial(tg)
-}
-
 // target is what Get needs to know of a member.
 type target struct {
 	endpoint         uint64
@@ -216,6 +171,7 @@ type target struct {
 	group            string
 	network, address string
 	connectTimeout   time.Duration
+	hurried          bool // connectTimeout is less than the pool's
 	maxIdle          int
 	idleTimeout      time.Duration
 	header           []byte       // to be sent first; nil: none

@@ -30,7 +30,7 @@
 //	retries                     further tries after the first
 //	sniff_seconds, tls_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
 //	                            stages, where they were timed
-//	queue_seconds               in the queue of the pool, where the session was in it
+//	queue_seconds               in the queue of the pool, where the session or request was in it
 package accesslog
 
 import (

@@ -68,7 +68,7 @@ var (
 	}
 	BackendQueued = &Def{
 		Name: "weir_backend_queued", Kind: KindGauge, Labels: []string{"pool"},
-		Help: "Sessions that wait because every backend of the pool is at its max_conns.",
+		Help: "Sessions and requests that wait because every backend of the pool is at its max_conns.",
 	}
 	BackendQueueSeconds = &Def{
 		Name: "weir_backend_queue_seconds", Kind: KindHistogram, Labels: []string{"pool"},

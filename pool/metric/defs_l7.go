@@ -16,7 +16,7 @@ var (
 	}
 	L7Retries = &Def{
 		Name: "weir_l7_retries_total", Kind: KindCounter, Labels: []string{"pool"},
-		Help: "Requests sent a second time.",
+		Help: "Requests sent again, on a fresh connection or to another server.",
 	}
 	L7RetriesDenied = &Def{
 		Name: "weir_l7_retries_denied_total", Kind: KindCounter, Labels: []string{"pool"},

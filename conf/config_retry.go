@@ -1,0 +1,11 @@
+package conf
+
+import "time"
+
+// Retry is [l7.route.retry].
+type Retry struct {
+	Methods    []string      // beside GET, HEAD and OPTIONS
+	Tries      int           // how often a request is sent in all
+	On         []string      // connect, reset, timeout, statuses; empty: connect and reset
+	TryTimeout time.Duration // for the response's head, while another try is left; 0: none of its own
+}

@@ -1,0 +1,84 @@
+package l7
+
+import (
+	"io"
+
+	"weir/l7/message"
+	"weir/pool"
+)
+
+// firstHold is the memory that a body of unknown length is held in at first.
+const firstHold = 16 << 10
+
+// readAhead reads what is wanted of the request body before a backend is chosen: all
+// of it up to the route's request_buffer, or else the first piece of a short one. An
+// error is the client's.
+func (x *exchange) readAhead() (err error) {
+	bound := int64(x.route.conf.RequestBuffer)
+	r := &x.req
+	switch {
+	case !r.HasBody() || r.Expect100:
+		return nil
+	case bound > 0 && (r.Framing == message.Chunked || r.ContentLength <= bound):
+		err = x.hold(bound)
+	case x.isShort():
+		x.first, err = x.h.ReadBody()
+	default:
+		return nil
+	}
+	return err
+}
+
+// hold reads the body until it is whole or longer than bound.
+func (x *exchange) hold(bound int64) error {
+	for n := 0; ; {
+		p, err := x.h.ReadBody()
+		if err == io.EOF {
+			x.whole = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 && x.req.Framing == message.Length && x.h.BodyDone() {
+			x.first, x.whole = p, true // it came in one piece, which stays where it is
+			return nil
+		}
+		x.makeRoom(n, len(p))
+		n += copy(x.held.B[n:], p)
+		x.first = x.held.B[:n]
+		if x.h.BodyDone() {
+			x.whole = true
+			return nil
+		}
+		if int64(n) > bound {
+			return nil
+		}
+	}
+}
+
+// makeRoom sees to it that more octets fit behind the n that are held.
+func (x *exchange) makeRoom(n, more int) {
+	from := x.held
+	if from != nil && n+more <= len(from.B) {
+		return
+	}
+	size := max(firstHold, 4*n, n+more)
+	if from == nil && x.req.Framing == message.Length {
+		size = int(x.req.ContentLength)
+	}
+	x.held = pool.Get(size)
+	if from != nil {
+		copy(x.held.B, from.B[:n])
+		from.Release()
+	}
+}
+
+// dropHeld gives back what held the body.
+func (x *exchange) dropHeld() {
+	if x.held != nil {
+		x.held.Release()
+		x.held = nil
+	}
+	x.first = nil
+}
