@@ -143,6 +143,16 @@ func (s *Server) showLoop(index int, st *loop.Stats) {
 	s.metrics.CounterFunc(metric.LoopCallbacks, func() uint64 { return st.Progress.Load() / 2 }, name)
 }
 
+// Pulses returns one [loop.Pulse] for each loop, in their order. They are for one
+// goroutine, which is to stop using them before Close.
+func (s *Server) Pulses() []*loop.Pulse {
+	pulses := make([]*loop.Pulse, 0, len(s.shards))
+	for _, w := range s.shards {
+		pulses = append(pulses, loop.NewPulse(w.events))
+	}
+	return pulses
+}
+
 func (s *Server) panics() uint64 {
 	n := uint64(0)
 	for _, w := range s.shards {

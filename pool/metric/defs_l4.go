@@ -62,6 +62,10 @@ var (
 		Name: "weir_loop_accept_backoffs_total", Kind: KindCounter, Labels: []string{"loop"},
 		Help: "Times a loop stopped accepting for a moment because descriptors or memory ran out.",
 	}
+	LoopStalls = &Def{
+		Name: "weir_loop_stalls_total", Kind: KindCounter, Labels: []string{"loop"},
+		Help: "Times a loop made no progress for 100 ms and longer. After two seconds the process ends.",
+	}
 	LoopCallbacks = &Def{
 		Name: "weir_loop_callbacks_total", Kind: KindCounter, Labels: []string{"loop"},
 		Help: "Times a loop called a connection, a listener, a timer or a task.",
@@ -71,5 +75,5 @@ var (
 var l4Defs = []*Def{
 	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Spliced, L4Pipes, L4Closed, L4HandedOver,
 	L4Routed, L4ConnectFailures, L4Handshakes,
-	LoopConnections, LoopBackoffs, LoopCallbacks,
+	LoopConnections, LoopBackoffs, LoopCallbacks, LoopStalls,
 }

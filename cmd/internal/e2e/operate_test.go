@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // What an operator does and looks at.
@@ -270,6 +271,43 @@ func TestServiceManager(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	want("STOPPING=1")
+}
+
+// TestRow57_ServiceManagerWatchdog: systemd hears again and again that all is well, and
+// nothing more from a process that is stopped.
+func TestRow57_ServiceManagerWatchdog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	// A shell stands between, so its number would be another: none is given.
+	w := startWeirWith(t, options{env: []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=400000"}},
+		pool("app", "127.0.0.1:1")+tcp(freeAddr(t), "app"))
+	next := func(limit time.Duration) (string, error) {
+		buf := make([]byte, 4096)
+		socket.SetReadDeadline(time.Now().Add(limit))
+		n, err := socket.Read(buf)
+		return string(buf[:n]), err
+	}
+	for alive := 0; alive < 3; {
+		text, err := next(patience)
+		if err != nil {
+			t.Fatalf("after %d signs of life: %v", alive, err)
+		}
+		if text == "WATCHDOG=1" {
+			alive++
+		}
+	}
+	w.cmd.Process.Signal(syscall.SIGSTOP)
+	for err == nil { // what was sent before
+		_, err = next(2 * time.Second)
+	}
+	w.cmd.Process.Signal(syscall.SIGCONT)
+	if text, err := next(patience); err != nil || text != "WATCHDOG=1" {
+		t.Errorf("after SIGCONT: %q, %v", text, err)
+	}
 }
 
 // TestServiceUnit: systemd's own checker has nothing against docs/weir.service, where

@@ -145,6 +145,7 @@ func (e *Engine) start(ctx context.Context, cfg *conf.Config) error {
 
 	var tasks context.Context
 	tasks, e.cancel = context.WithCancel(context.Background())
+	e.tasks.Go(func() { e.watchLoops(tasks) })
 	if e.opts.Watch {
 		e.tasks.Go(func() { e.watch(tasks) })
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +37,19 @@ func (n notifier) stopping(status string) error {
 	return n.send("STOPPING=1", "STATUS="+status)
 }
 
-func (n notifier) send(lines ...string) error {
+// alive is for the watchdog of the service manager. Its caller has better things to do
+// than to wait for one that does not read.
+func (n notifier) alive() error { return n.sendWithin(alivePatience, "WATCHDOG=1") }
+
+// How long the service manager may take to read what is in its way.
+const (
+	notifyPatience = 5 * time.Second
+	alivePatience  = 20 * time.Millisecond
+)
+
+func (n notifier) send(lines ...string) error { return n.sendWithin(notifyPatience, lines...) }
+
+func (n notifier) sendWithin(patience time.Duration, lines ...string) error {
 	if n.socket == "" {
 		return nil
 	}
@@ -45,7 +58,8 @@ func (n notifier) send(lines ...string) error {
 	if err != nil {
 		return fmt.Errorf("cannot notify the service manager at %q: %w", n.socket, err)
 	}
-	defer conn.Close() //nolint:errcheck // a datagram socket holds nothing back
+	defer conn.Close()                                  //nolint:errcheck // a datagram socket holds nothing back
+	_ = conn.SetWriteDeadline(time.Now().Add(patience)) // an error shows at the write
 	if _, err := conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("cannot notify the service manager at %q: %w", n.socket, err)
 	}

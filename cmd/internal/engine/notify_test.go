@@ -28,6 +28,7 @@ func TestNotify(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	f(path, "READY=1\nSTATUS=serving", func(n notifier) error { return n.ready("serving") })
 	f(path+"2", "RELOADING=1\nMONOTONIC_USEC=[0-9]{4,}", notifier.reloading)
+	f(path+"3", "WATCHDOG=1", notifier.alive)
 	f("@"+path, "STOPPING=1\nSTATUS=draining", func(n notifier) error { return n.stopping("draining") })
 }
 
