@@ -265,7 +265,7 @@ func (c *Conn) readMore() error {
 	in := &c.in
 	if in.more == nil {
 		size := bodyBuffer
-		if in.body.Remaining() > bulkBuffer {
+		if in.body.Remaining() > bodyBuffer {
 			size = bulkBuffer
 		}
 		in.more = pool.Get(size)

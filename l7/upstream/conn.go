@@ -31,6 +31,8 @@ type Conn struct {
 	raw        syscall.RawConn
 	peekFn     func(fd uintptr) // peek, bound once
 	peeked     bool             // result of peek
+	receiveFn  func(fd uintptr) // receive, bound once
+	received   int              // result of receive
 	idlePool   *idlePool
 	generation uint64
 

@@ -59,7 +59,7 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 		c.close()
 		return fail(message.Internal, err)
 	}
-	c.peekFn = c.peek
+	c.peekFn, c.receiveFn = c.peek, c.receive
 	n.dials.Add(1)
 	c.lend(n, tg, false)
 	return c, nil

@@ -96,7 +96,7 @@ func (c *Conn) makeRoomForHead() {
 // gives an *Error. Timeouts.Body limits each wait.
 func (c *Conn) ReadBody() ([]byte, error) {
 	for {
-		if data, err := c.ReadBuffered(); data != nil || err != nil {
+		if data, err := c.take(); data != nil || err != nil {
 			return data, err
 		}
 		if err := c.fillBody(); err != nil {
@@ -108,6 +108,15 @@ func (c *Conn) ReadBody() ([]byte, error) {
 // ReadBuffered is ReadBody without the wait: when no piece is there it returns nil
 // and nil, and ReadBody will wait.
 func (c *Conn) ReadBuffered() ([]byte, error) {
+	data, err := c.take()
+	if data == nil && err == nil && c.available() {
+		return c.take()
+	}
+	return data, err
+}
+
+// take returns the next piece of what was read, nil and nil when there is none.
+func (c *Conn) take() ([]byte, error) {
 	r := &c.read
 	for r.err == nil && r.r < r.w && !r.decoder.Done() {
 		if data := c.decode(); len(data) > 0 {
