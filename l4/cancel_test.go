@@ -101,16 +101,6 @@ func TestPostgresCancelWaitsForNoOne(t *testing.T) {
 	})
 }
 
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	return ln.Addr().String()
-}
-
 // No more than 16 servers get a request, and no more requests than the limit.
 func TestPostgresCancelIsBounded(t *testing.T) {
 	var got cancelled

@@ -17,15 +17,23 @@ import (
 	"weir/pool/metric"
 )
 
-// closedPort is an address that refuses connections.
-func closedPort(t *testing.T) string {
+// closedAddr is an address that refuses connections until the test ends. The port stays
+// taken: a free one is given to others, the client's own connection among them.
+func closedAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(sa.(*unix.SockaddrInet4).Port)).String()
 }
 
 // blackHole is an address that answers no SYN: its backlog is full.
@@ -85,7 +93,7 @@ func blackHoleAt(t *testing.T, addr string) string {
 }
 
 func TestConnectRefusedTriesTheNext(t *testing.T) {
-	w := newWorld(t, worldOptions{}, poolOf("p", closedPort(t), closedPort(t), origin(t, greeter("third"))))
+	w := newWorld(t, worldOptions{}, poolOf("p", closedAddr(t), closedAddr(t), origin(t, greeter("third"))))
 	addr := w.simple(conf.L4{})
 	for range 6 {
 		c := dial(t, addr)
@@ -123,8 +131,8 @@ func TestConnectAllDownResetsTheClient(t *testing.T) {
 		}
 		w.closed(why)
 	}
-	f(reasonConnectFailed, closedPort(t))
-	f(reasonConnectFailed, closedPort(t), closedPort(t), closedPort(t))
+	f(reasonConnectFailed, closedAddr(t))
+	f(reasonConnectFailed, closedAddr(t), closedAddr(t), closedAddr(t))
 	f(reasonConnectFailed, "unix:"+filepath.Join(t.TempDir(), "none"))
 	f(reasonNoServer)
 }

@@ -206,7 +206,7 @@ func TestQueueTimeIsShown(t *testing.T) {
 
 // connect_tries bounds how many servers one session tries.
 func TestConnectTries(t *testing.T) {
-	p := poolOf("p", closedPort(t), closedPort(t), closedPort(t), origin(t, echo))
+	p := poolOf("p", closedAddr(t), closedAddr(t), closedAddr(t), origin(t, echo))
 	p.ConnectTries = 2
 	p.Ejection.Enabled = false
 	w := newWorld(t, worldOptions{}, p)

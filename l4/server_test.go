@@ -146,6 +146,17 @@ func TestUpdateKeepsSocketsAndSessions(t *testing.T) {
 	want(t, live, "last")
 }
 
+// freeAddr is an address at which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
 // An address may move from one listener to another, and from one interface to all.
 func TestUpdateMovesAddresses(t *testing.T) {
 	handed := make(chan string, 1)
@@ -153,7 +164,7 @@ func TestUpdateMovesAddresses(t *testing.T) {
 		handed <- name
 		refuse(name, h)
 	}}, poolOf("p", origin(t, greeter("p"))))
-	addr := tcpAddr(closedPort(t))
+	addr := tcpAddr(freeAddr(t))
 	w.simple(conf.L4{Listen: []conf.Addr{addr}})
 	want(t, dial(t, addr.String()), "p\n")
 	w.serve(Listener{Name: "web", L7: "web", Addrs: []conf.Addr{addr}})
@@ -171,7 +182,7 @@ func TestUpdateMovesAddresses(t *testing.T) {
 
 func TestAbortAndFailureCloseNewSockets(t *testing.T) {
 	w := newWorld(t, worldOptions{}, poolOf("p", origin(t, echo)))
-	addr := tcpAddr(closedPort(t))
+	addr := tcpAddr(freeAddr(t))
 	u, err := w.srv.Prepare([]Listener{w.l4(conf.L4{Pool: "p", Listen: []conf.Addr{addr}})})
 	if err != nil {
 		t.Fatal(err)
@@ -334,7 +345,7 @@ func (w *world) scrape() string {
 }
 
 func TestMetricsOfASession(t *testing.T) {
-	w := newWorld(t, worldOptions{}, poolOf("p", closedPort(t), origin(t, func(c *net.TCPConn) {
+	w := newWorld(t, worldOptions{}, poolOf("p", closedAddr(t), origin(t, func(c *net.TCPConn) {
 		io.Copy(io.Discard, c)
 		io.WriteString(c, "1234567")
 	})))
@@ -377,7 +388,7 @@ func TestAccessLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, worldOptions{access: log}, poolOf("p", closedPort(t), origin(t, greeter("p"))))
+	w := newWorld(t, worldOptions{access: log}, poolOf("p", closedAddr(t), origin(t, greeter("p"))))
 	w.serve(w.l4(conf.L4{Routes: []conf.L4Route{{SNI: []string{"*.test"}, Pool: "p"}}}))
 	c := dial(t, w.srv.Addrs("t")[0])
 	h := hello(t, "a.test")
