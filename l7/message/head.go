@@ -136,7 +136,10 @@ func (h *head) framing(minor int) (f framing, r reason) {
 			return f, lengthAndCoding
 		}
 		f.chunked = true
-		return f, h.codings()
+		if r = h.codings(); r == ok {
+			r = h.announced()
+		}
+		return f, r
 	}
 	if !h.Has(ContentLength) {
 		return f, ok
@@ -187,6 +190,26 @@ func (h *head) codings() reason {
 		return lastCoding
 	case others:
 		return badCoding
+	}
+	return ok
+}
+
+// announced refuses a Trailer field that names framing: it would have a careless
+// reader take the end of a body from behind it (RFC 9110 section 6.5.1).
+func (h *head) announced() reason {
+	if !h.Has(Trailer) {
+		return ok
+	}
+	for i := range h.Fields {
+		if h.Fields[i].Known != Trailer {
+			continue
+		}
+		for token, rest := nextToken(h.Fields[i].Value); token != nil; token, rest = nextToken(rest) {
+			switch Lookup(token) {
+			case ContentLength, TransferEncoding, Trailer:
+				return badTrailer
+			}
+		}
 	}
 	return ok
 }

@@ -37,6 +37,7 @@ const (
 	badCoding
 	manyCodings
 	lastCoding
+	badTrailer
 	codingInOld
 	badConnection
 	protectedOption
@@ -87,6 +88,7 @@ var reasons = [...]struct {
 	badCoding:       {"bad_coding", "there is a transfer coding before chunked", 501},
 	manyCodings:     {"many_codings", "Transfer-Encoding is malformed or names chunked twice", 400},
 	lastCoding:      {"coding_not_chunked", "the last transfer coding is not chunked", 400},
+	badTrailer:      {"bad_trailer", "Trailer names a framing field", 400},
 	codingInOld:     {"coding_in_http10", "there is a Transfer-Encoding in an HTTP/1.0 message", 400},
 	badConnection:   {"bad_connection", "the Connection field is malformed or has more than 32 options", 400},
 	protectedOption: {"protected_option", "Connection names a framing or identity field", 400},
