@@ -24,6 +24,9 @@ type flow struct {
 	total    *atomic.Uint64 // of the listener
 	fromSrv  bool
 	pace     *pacer
+
+	ended, toEnded *atomic.Bool // the source, the destination has ended in order
+	late           bool         // bytes went to a destination that had
 }
 
 // relay moves bytes both ways until both directions ended, or one broke.
@@ -31,10 +34,14 @@ func (t *secured) relay(client, server stream) reason {
 	if t.guarded {
 		client = &strangerStream{stream: client}
 	}
+	var clientEnded, serverEnded atomic.Bool
 	up := make(chan reason, 1)
 	go func() {
 		why := t.recovered(func() reason {
-			return t.pump(&flow{client, server, &t.up, &t.traffic.received, false, t.paceUp})
+			return t.pump(&flow{
+				from: client, to: server, bytes: &t.up, total: &t.traffic.received, pace: t.paceUp,
+				ended: &clientEnded, toEnded: &serverEnded,
+			})
 		})
 		if why != reasonDone {
 			t.end(why) // stops the other direction
@@ -42,7 +49,10 @@ func (t *secured) relay(client, server stream) reason {
 		up <- why
 	}()
 	why := t.recovered(func() reason {
-		return t.pump(&flow{server, client, &t.down, &t.traffic.sent, true, t.paceDown})
+		return t.pump(&flow{
+			from: server, to: client, bytes: &t.down, total: &t.traffic.sent, fromSrv: true, pace: t.paceDown,
+			ended: &serverEnded, toEnded: &clientEnded,
+		})
 	})
 	if why != reasonDone {
 		t.end(why)
@@ -76,7 +86,8 @@ func (t *secured) pump(f *flow) reason {
 		case err == io.EOF && f.fromSrv && t.broken.Load():
 			return reasonBackendReset // the error was taken by a write: this is no orderly end
 		case err == io.EOF:
-			if t.finish(f) != nil {
+			f.ended.Store(true)
+			if t.finish(f) != nil && !f.unheard() {
 				return t.untaken(f)
 			}
 			t.post(func(s *session) {
@@ -101,6 +112,7 @@ func (t *secured) forward(f *flow, p []byte) bool {
 	}
 	f.bytes.Add(uint64(len(p)))
 	f.total.Add(uint64(len(p)))
+	f.late = f.late || f.toEnded.Load()
 	t.writing.Add(1)
 	_, err := f.to.Write(p)
 	if err != nil {
@@ -115,6 +127,14 @@ func (t *secured) finish(f *flow) error {
 	t.writing.Add(1)
 	defer t.writing.Add(-1)
 	return f.to.CloseWrite()
+}
+
+// unheard reports whether it is no loss that the end could not be passed on. A peer that
+// says goodbye by TLS mostly closes its socket at once, and answers ours with a reset; how
+// it ended shows in its own direction.
+func (f *flow) unheard() bool {
+	_, secure := f.to.(tlsStream)
+	return secure && !f.late
 }
 
 // untaken ends a direction whose destination takes nothing any more. What a server
