@@ -123,7 +123,8 @@ func TestTicketsAreNoCertificates(t *testing.T) {
 // nameless files all sessions under one name, as no honest client does.
 type nameless struct{ tls.ClientSessionCache }
 
-func (n nameless) Get(string) (*tls.ClientSessionState, bool)  { return n.ClientSessionCache.Get("") }
+func (n nameless) Get(string) (*tls.ClientSessionState, bool) { return n.ClientSessionCache.Get("") }
+
 func (n nameless) Put(_ string, state *tls.ClientSessionState) { n.ClientSessionCache.Put("", state) }
 
 // A ticket that was given out for one name says nothing about another one that asks for
