@@ -126,7 +126,7 @@ func (m *meter) allow(most int) int {
 		return own
 	case m.portion > 0:
 		return int(min(int64(own), m.portion))
-	case m.lane.n == 0:
+	case m.lane.shape.waiting.Load() == 0: // else those on other loops would wait for what is taken here
 		if n := enough(&m.lane.shape.bucket, now, most); n > 0 {
 			return min(own, n)
 		}
