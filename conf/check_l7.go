@@ -15,6 +15,7 @@ func (ck *checker) listener7(l *L7) {
 		ck.l7Match(r)
 		ck.retry(r)
 		ck.l7Route(r, seen)
+		ck.l7Actions(l, r)
 		before := regexes
 		if regexes += r.numRegexes(); before <= maxRegexes && regexes > maxRegexes {
 			ck.add(ck.at(&r.Path, r), "", "a listener may have at most %d regular expressions", maxRegexes)

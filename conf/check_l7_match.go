@@ -160,12 +160,6 @@ func (r *L7Route) numRegexes() int {
 // l7Split checks where a route leads: to one pool, or to several by weight.
 func (ck *checker) l7Split(r *L7Route) {
 	ck.refPool(&r.Pool)
-	switch pool, split := ck.has(&r.Pool), ck.has(&r.Split); {
-	case pool && split:
-		ck.add(ck.at(&r.Split), "", "[[l7.route]] has both pool and split; it needs exactly one")
-	case !pool && !split:
-		ck.add(ck.at(r), "", "[[l7.route]] needs pool or split")
-	}
 	seen, sum, known := first{}, 0, true
 	for i := range r.Split {
 		s := &r.Split[i]

@@ -302,10 +302,10 @@ type L7Route struct {
 	Method                []string    // empty: any
 	Header, Query, Cookie []Condition // all must hold
 	Source                []string    // CIDR; empty: anywhere
-	Pool                  string      // "": Split
+	Pool                  string      // "": Split or RouteAction
 	Split                 []Share
-	Sticky                Sticky // of Split
-	RewriteHost           string // "": Host as received
+	Sticky                Sticky   // of Split
+	RewriteHost           Template // zero: Host as received
 	ResponseHeaderTimeout time.Duration
 	ReadTimeout           time.Duration // a stalled response body
 	MaxBody               Size          // 0: the listener's
@@ -314,4 +314,5 @@ type L7Route struct {
 	Timeout               time.Duration // to the response's head, all tries together; 0: no limit
 	RequestBuffer         Size          // bodies up to this are read before a server is chosen; 0: none
 	Retry                 Retry
+	RouteAction
 }

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -69,6 +70,9 @@ func TestExamples(t *testing.T) {
 		write(t, filepath.Join(dir, name), []byte("-"))
 	}
 	write(t, filepath.Join(dir, "admin.token"), []byte("0123456789abcdef\n"))
+	if err := os.Mkdir(filepath.Join(dir, "www"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	schema().info().walk(func(ti tableInfo) {
 		if ti.head == "" {
 			return

@@ -281,11 +281,14 @@ cookie = [{ name = "beta", absent = true }]
 source = ["10.0.0.0/8"]
 pool = "app"
 rewrite_host = "app.internal"
+rewrite_path = "/v2/{rest}"
 response_header_timeout = "10s"
 read_timeout = "20s"
 timeout = "25s"
 max_body = "10MiB"
 request_buffer = "64KiB"
+body_grace = "30s"
+body_min_rate = "256B"
 on_client_fin = "cancel"
 hide_headers = ["X-Debug"]
 
@@ -313,7 +316,7 @@ pool = "app"
 path = '~^/v[0-9]+/'
 pool = "app"
 `,
-		keys: slices.Concat(l7RouteKeys(), l7TryKeys()),
+		keys: slices.Concat(l7RouteKeys(), l7TryKeys(), l7ActionKeys()),
 	}
 }
 
@@ -321,8 +324,8 @@ func l7RouteKeys() []key[L7Route] {
 	return append(l7MatchKeys(), []key[L7Route]{
 		{
 			name: "rewrite_host", none: "Host as received",
-			value: one(func(r *L7Route) *string { return &r.RewriteHost }, hostHeader()),
-			doc:   "The Host field that servers get.",
+			value: one(func(r *L7Route) *Template { return &r.RewriteHost }, hostTemplate()),
+			doc:   "The Host field that servers get, with the variables of `rewrite_path`.",
 		},
 		{
 			name: "response_header_timeout", def: `"60s"`,

@@ -68,12 +68,12 @@ func l7ConditionKeys() []key[L7Route] {
 func l7PoolKeys() []key[L7Route] {
 	return []key[L7Route]{
 		{
-			name: "pool", none: "`split` is set",
+			name: "pool", none: "the route has `split`, `redirect`, `respond` or `files`",
 			value: one(func(r *L7Route) *string { return &r.Pool }, refTo("a pool")),
 			doc:   "The pool that serves the request.",
 		},
 		{
-			name: "split", none: "`pool` is set",
+			name: "split", none: "as for `pool`",
 			value: list(func(r *L7Route) *[]Share { return &r.Split }, shareTable(), ""),
 			doc:   "Several pools with weights, for a canary or a move. Weights are in force with the reload.",
 		},

@@ -147,6 +147,7 @@ func (x *exchange) reset(l *listener) {
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
 	x.stages.FirstByte, x.stages.Deliver, x.stages.Queue = 0, 0, 0
 	x.whole, x.until = false, time.Time{}
+	x.acted.reset()
 }
 
 // options are the limits of connections of the listener.

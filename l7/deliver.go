@@ -13,7 +13,10 @@ import (
 // deliver sends the answer to the client. A response that breaks off on its way
 // is broken off for the client too: nothing can make it look complete.
 func (x *exchange) deliver() verdict {
-	if x.local {
+	switch {
+	case x.acted.answer != nil:
+		return x.acted.answer(x)
+	case x.local:
 		return x.deliverReply()
 	}
 	defer x.dropUpstream()

@@ -7,7 +7,7 @@
 // package message has made canonical, and runs the exchange over the table of
 // steps in exchange.go:
 //
-//	canonicalise -> route -> guard -> forward -> transform -> deliver -> log
+//	canonicalise -> route -> guard -> act -> forward -> transform -> deliver -> log
 //
 // A step goes on to the next, answers by itself (respond: continue at deliver), or
 // gives up on the connection (end: continue at log). There is no other way through.

@@ -34,6 +34,7 @@ const (
 	stepCanonicalise = iota
 	stepRoute
 	stepGuard
+	stepAct
 	stepForward
 	stepTransform
 	stepDeliver
@@ -45,6 +46,7 @@ var steps = [...]step{
 	stepCanonicalise: {"canonicalise", (*exchange).canonicalise}, // who asks, by which name: 421
 	stepRoute:        {"route", (*exchange).findRoute},           // where it belongs: 404, 405
 	stepGuard:        {"guard", (*exchange).guard},               // what is refused: 413
+	stepAct:          {"act", (*exchange).act},                   // what the route says beside its pool
 	stepForward:      {"forward", (*exchange).forward},           // request out, response head in: 502, 503, 504
 	stepTransform:    {"transform", (*exchange).transform},       // the head that this client gets
 	stepDeliver:      {"deliver", (*exchange).deliver},           // head and body
@@ -106,6 +108,8 @@ type exchange struct {
 	stages  accesslog.Stages
 
 	rec accesslog.L7Record
+
+	acted acted // of a route that does more than send requests to its pool
 
 	tunnelIn, tunnelOut uint64 // octets of a WebSocket
 }

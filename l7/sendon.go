@@ -18,19 +18,25 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 	r := &x.req
 	dst = append(dst, r.Method...)
 	dst = append(dst, ' ')
-	dst = append(dst, r.Path...)
-	if r.HasQuery {
+	switch {
+	case x.acted.target != nil:
+		dst = append(dst, x.acted.target...)
+	case r.HasQuery:
+		dst = append(dst, r.Path...)
 		dst = append(dst, '?')
 		dst = append(dst, r.Query...)
+	default:
+		dst = append(dst, r.Path...)
 	}
 	dst = append(dst, " HTTP/1.1\r\n"...)
 	if !r.Has(message.Host) {
 		dst = message.AppendField(dst, fieldHost, x.upstreamHost())
 	}
+	act := x.route.act
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch {
-		case f.Hop:
+		case f.Hop, act != nil && act.request.drops(f.Name):
 			continue
 		case f.Known == message.Host:
 			dst = message.AppendField(dst, f.Name, x.upstreamHost())
@@ -46,6 +52,9 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 		dst = message.AppendField(dst, f.Name, f.Value)
 	}
 	dst = x.appendForwarding(dst)
+	if act != nil {
+		dst = act.request.append(dst, &x.acted.values)
+	}
 	switch {
 	case r.WebSocket:
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
@@ -60,8 +69,10 @@ var fieldHost = []byte("Host")
 // upstreamHost is the Host that the backend sees.
 func (x *exchange) upstreamHost() []byte {
 	switch {
-	case x.route.conf.RewriteHost != "":
-		return append(x.hostBuf[:0], x.route.conf.RewriteHost...)
+	case x.acted.host != nil:
+		return x.acted.host
+	case !x.route.conf.RewriteHost.IsZero():
+		return append(x.hostBuf[:0], x.route.conf.RewriteHost.Text...)
 	case x.req.Authority != nil:
 		return x.req.Authority
 	}

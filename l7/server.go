@@ -41,6 +41,7 @@ type Server struct {
 	empty    chan struct{} // closed when no connection is left; nil while no Drain waits
 
 	sweeper sweeper
+	mirrors mirrors
 }
 
 // New makes a server without listeners and starts its sweeper. Close ends it.
@@ -140,6 +141,7 @@ func (s *Server) Close() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.Drain(ctx) // the error is that it was cut short, as intended
+	s.mirrors.close()
 	s.sweeper.stop()
 	s.transport.Close()
 }

@@ -53,7 +53,8 @@ type routeState struct {
 	names  *privateNames
 	hidden []string // response fields that are not sent on, lower case
 	again  again
-	body   int64 // largest request body, 0: no limit
+	body   int64   // largest request body, 0: no limit
+	act    *action // what the route does beside its pool; nil: nothing
 
 	requests  [statusClasses]*metric.Counter
 	seconds   *metric.Histogram
@@ -185,11 +186,15 @@ func (l *listener) buildTLS(warn func(string, ...any)) error {
 func (s *Server) buildRoute(
 	l *listener, c *conf.L7Route, pools []conf.Pool, groups func(string) *backend.Group,
 ) (*routeState, error) {
+	act, err := s.buildAction(l, c, pools, groups)
+	if err != nil {
+		return nil, err
+	}
 	if len(c.Split) == 0 {
-		return s.buildSide(l, c, c.Pool, pools, groups)
+		return s.buildSide(l, c, c.Pool, act, pools, groups)
 	}
 	sp, err := newSplit(c, func(pool string) (*routeState, error) {
-		return s.buildSide(l, c, pool, pools, groups)
+		return s.buildSide(l, c, pool, act, pools, groups)
 	})
 	if err != nil {
 		return nil, err
@@ -200,18 +205,13 @@ func (s *Server) buildRoute(
 	return sp.sides[0], nil
 }
 
-// buildSide builds a route that leads to one pool.
+// buildSide builds a route that leads to one pool, or, where that is "", to what its
+// action answers with.
 func (s *Server) buildSide(
-	l *listener, c *conf.L7Route, pool string, pools []conf.Pool, groups func(string) *backend.Group,
+	l *listener, c *conf.L7Route, pool string, act *action, pools []conf.Pool, groups func(string) *backend.Group,
 ) (*routeState, error) {
-	at := slices.IndexFunc(pools, func(p conf.Pool) bool { return p.Name == pool })
-	g := groups(pool)
-	if at < 0 || g == nil {
-		return nil, fmt.Errorf("cannot find pool %q", pool)
-	}
 	r := &routeState{
-		name: routeName(c), conf: c, pool: pool, group: g,
-		names: newPrivateNames(pools[at].Servers, c.RewriteHost),
+		name: routeName(c), conf: c, pool: pool, act: act,
 		again: newAgain(&c.Retry), body: int64(c.MaxBody),
 	}
 	if r.body == 0 {
@@ -224,12 +224,35 @@ func (s *Server) buildSide(
 	for i, class := range statusClass {
 		r.requests[i] = m.Counter(metric.L7Requests, l.name, r.name, class)
 	}
-	s.showTransport(r.pool)
 	r.seconds = m.Histogram(metric.L7RequestSeconds, l.name, r.name)
-	r.retries = m.Counter(metric.L7Retries, r.pool)
-	r.denied = m.Counter(metric.L7RetriesDenied, r.pool)
-	r.truncated = m.Counter(metric.L7Truncated, r.pool)
+	if pool != "" {
+		if err := s.buildPool(r, pools, groups); err != nil {
+			return nil, err
+		}
+	}
+	if act != nil {
+		r.hidden = append(r.hidden, act.response.drop...)
+	}
 	return r, nil
+}
+
+// buildPool gives a route its pool, where it has one.
+func (s *Server) buildPool(r *routeState, pools []conf.Pool, groups func(string) *backend.Group) error {
+	at := slices.IndexFunc(pools, func(p conf.Pool) bool { return p.Name == r.pool })
+	r.group = groups(r.pool)
+	if at < 0 || r.group == nil {
+		return fmt.Errorf("cannot find pool %q", r.pool)
+	}
+	host := ""
+	if !r.conf.RewriteHost.HasVariables() {
+		host = r.conf.RewriteHost.Text
+	}
+	r.names = newPrivateNames(pools[at].Servers, host)
+	s.showTransport(r.pool)
+	r.retries = s.metrics.Counter(metric.L7Retries, r.pool)
+	r.denied = s.metrics.Counter(metric.L7RetriesDenied, r.pool)
+	r.truncated = s.metrics.Counter(metric.L7Truncated, r.pool)
+	return nil
 }
 
 // routeName is the route's name; a configuration made in memory may have none.

@@ -37,6 +37,9 @@ func (x *exchange) transform() verdict {
 	case r.WebSocket:
 		head = append(head, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	}
+	if act := x.route.act; act != nil {
+		head = act.response.append(head, &x.acted.values)
+	}
 	if !r.WebSocket {
 		head = x.appendConnection(head, x.mayKeepAlive() && x.framing != message.Close)
 	}

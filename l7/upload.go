@@ -88,11 +88,13 @@ var errPanic = errors.New("panic while a request body was sent")
 // pump moves the body from the client to the backend. A *clientError is the
 // client's, any other error the backend's.
 func (x *exchange) pump() error {
-	limit := x.route.body
+	limit, mirrored := x.route.body, x.acted.mirrored
+	mirrored.restart()
 	for p := x.first; ; p = nil {
 		if p == nil {
 			var err error
 			if p, err = x.h.ReadBody(); err == io.EOF {
+				mirrored.keep(nil, true)
 				x.upload.read.Store(true)
 				return x.up.EndBody(x.h.Trailers())
 			} else if err != nil {
@@ -103,6 +105,7 @@ func (x *exchange) pump() error {
 			return &clientError{errTooLarge}
 		}
 		done := x.h.BodyDone()
+		mirrored.keep(p, done)
 		if done {
 			x.upload.read.Store(true)
 		}

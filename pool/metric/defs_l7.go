@@ -42,6 +42,10 @@ var (
 		Name: "weir_l7_truncated_responses_total", Kind: KindCounter, Labels: []string{"pool"},
 		Help: "Responses that ended short and were passed on as broken.",
 	}
+	L7Mirrored = &Def{
+		Name: "weir_l7_mirrored_requests_total", Kind: KindCounter, Labels: []string{"pool", "result"},
+		Help: "Copies of requests for a mirror, by its pool and result: sent (and answered), failed or left_out.",
+	}
 	L7Handshakes = &Def{
 		Name: "weir_l7_tls_handshakes_total", Kind: KindCounter, Labels: []string{"listener", "result"},
 		Help: "TLS handshakes by result: full, resumed or failed.",
@@ -66,6 +70,6 @@ var (
 
 var l7Defs = []*Def{
 	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied,
-	L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
+	L7Mirrored, L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
 	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle,
 }

@@ -1,0 +1,75 @@
+package static
+
+import (
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// File is an open regular file and what the client is told about it.
+type File struct {
+	*os.File
+	Size     int64
+	ModTime  time.Time
+	Type     string // media type
+	Encoding string // Content-Encoding; "": the file itself
+	Vary     bool   // another client may get another form of it
+}
+
+// AppendETag appends the strong entity tag: it changes with the time of the last
+// change, to the nanosecond, with the size and with the coding.
+func (f *File) AppendETag(dst []byte) []byte {
+	dst = append(dst, '"')
+	dst = strconv.AppendInt(dst, f.ModTime.UnixNano(), 36)
+	dst = append(dst, '-')
+	dst = strconv.AppendInt(dst, f.Size, 36)
+	if f.Encoding != "" {
+		dst = append(dst, '-')
+		dst = append(dst, f.Encoding...)
+	}
+	return append(dst, '"')
+}
+
+// TimeFormat is that of HTTP dates (RFC 9110 section 5.6.7), for times in UTC.
+const TimeFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+// parseTime reads an HTTP date in any of its three forms.
+func parseTime(b []byte) (time.Time, bool) {
+	for _, layout := range [...]string{TimeFormat, time.RFC850, time.ANSIC} {
+		if t, err := time.Parse(layout, string(b)); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// types are the media types by extension. The table is ours, so that answers do not
+// depend on what is installed on a machine.
+var types = map[string]string{
+	"html": "text/html; charset=utf-8", "htm": "text/html; charset=utf-8",
+	"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "mjs": "text/javascript; charset=utf-8",
+	"txt": "text/plain; charset=utf-8", "md": "text/markdown; charset=utf-8", "csv": "text/csv; charset=utf-8",
+	"json": "application/json", "map": "application/json", "jsonld": "application/ld+json",
+	"webmanifest": "application/manifest+json", "xml": "application/xml", "atom": "application/atom+xml",
+	"rss": "application/rss+xml", "xhtml": "application/xhtml+xml", "pdf": "application/pdf",
+	"wasm": "application/wasm", "zip": "application/zip", "gz": "application/gzip", "tar": "application/x-tar",
+	"zst": "application/zstd", "7z": "application/x-7z-compressed", "bz2": "application/x-bzip2",
+	"yaml": "application/yaml", "yml": "application/yaml", "toml": "application/toml",
+	"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
+	"webp": "image/webp", "avif": "image/avif", "ico": "image/vnd.microsoft.icon", "bmp": "image/bmp",
+	"woff": "font/woff", "woff2": "font/woff2", "ttf": "font/ttf", "otf": "font/otf",
+	"mp3": "audio/mpeg", "ogg": "audio/ogg", "wav": "audio/wav", "flac": "audio/flac", "m4a": "audio/mp4",
+	"mp4": "video/mp4", "webm": "video/webm", "ogv": "video/ogg", "mov": "video/quicktime",
+	"m3u8": "application/vnd.apple.mpegurl", "ts": "video/mp2t", "ics": "text/calendar; charset=utf-8",
+	"vtt": "text/vtt; charset=utf-8",
+}
+
+// typeOf returns the media type of a file by its name.
+func typeOf(name string) string {
+	if t, ok := types[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]; ok {
+		return t
+	}
+	return "application/octet-stream"
+}
