@@ -103,10 +103,8 @@ var errUnasked = errors.New("the server switched protocols without being asked")
 
 // readHead reads up to the final head and sends interim ones on.
 func (x *exchange) readHead() error {
-	if x.req.Expect100 {
-		x.up.ExpectHead()
-	}
 	for {
+		x.expectHead()
 		x.c.await()
 		err := x.up.ReadHead(&x.res, x.req.Method)
 		x.c.awaited()
@@ -128,6 +126,19 @@ func (x *exchange) readHead() error {
 		if err := x.h.WriteInterim(x.res.Status, x.appendInterim(x.h.AvailableBuffer())); err != nil {
 			return &clientError{err}
 		}
+	}
+}
+
+// expectHead bounds the wait for the backend's word as long as the client waits for
+// it too, which then nothing else does. A client that sends without waiting takes
+// the time for its body that any upload may take; see pump.
+func (x *exchange) expectHead() {
+	if !x.req.Expect100 || !x.h.AwaitsContinue() {
+		return
+	}
+	x.up.ExpectHead()
+	if !x.h.AwaitsContinue() { // the upload's goroutine saw the first octets meanwhile
+		x.up.ForgetHead()
 	}
 }
 

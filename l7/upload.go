@@ -101,6 +101,9 @@ func (x *exchange) pump() error {
 				return &clientError{err}
 			}
 		}
+		if x.req.Expect100 {
+			x.up.ForgetHead() // the client sends: see expectHead
+		}
 		if limit > 0 && x.h.BodySize() > limit {
 			return &clientError{errTooLarge}
 		}

@@ -244,11 +244,18 @@ func (c *Conn) ReadBody() ([]byte, error) {
 			return nil, err
 		}
 		if len(data) > 0 {
+			if in.waiting.Load() {
+				in.waiting.Store(false)
+			}
 			return data, nil
 		}
 	}
 	return nil, io.EOF
 }
+
+// AwaitsContinue reports whether the client waits for 100 Continue: it has neither
+// been told nor begun to send the body. Any goroutine may ask during an exchange.
+func (c *Conn) AwaitsContinue() bool { return c.in.waiting.Load() }
 
 // BodyDone reports whether the request body has been read to its end.
 func (c *Conn) BodyDone() bool { return c.in.body.Done() }
@@ -296,7 +303,6 @@ func (c *Conn) readMore() error {
 		in.mw = n
 		switch {
 		case n > 0:
-			in.waiting.Store(false)
 			return nil
 		case err == io.EOF:
 			return in.body.EOF()

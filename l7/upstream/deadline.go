@@ -67,6 +67,18 @@ func (c *Conn) ExpectHead() {
 	}
 }
 
+// ForgetHead takes ExpectHead back: the body has begun to come after all, and as
+// long as the request is being sent there is no limit.
+func (c *Conn) ForgetHead() {
+	l := &c.limits
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expected = false
+	if l.waiting && !l.sent {
+		c.setRead(0)
+	}
+}
+
 // requestSent notes that the request was sent wholly.
 func (c *Conn) requestSent() {
 	l := &c.limits
