@@ -11,6 +11,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Try it out: embedded backends, L4, L7 and admin, nothing to configure."`
 	Proxy    proxyCmd    `cmd:"" help:"Run one listener in front of servers, without a file."`
 	Check    checkCmd    `cmd:"" help:"Check a configuration file and say all that is wrong with it."`
+	Explain  explainCmd  `cmd:"" help:"Say what a configuration file makes of a request, and why."`
 	Reload   reloadCmd   `cmd:"" help:"Make a running Weir read its file again."`
 	Sessions sessionsCmd `cmd:"" help:"List the live L4 sessions of a running Weir, or close some."`
 	Bench    benchCmd    `cmd:"" help:"Measure: generate load, or serve it."`
@@ -43,6 +44,18 @@ The signals are those of weir run, but SIGHUP, as from a terminal that is closed
 
 func (checkCmd) Help() string {
 	return `Every problem is shown with its line, and certificates are compared with their keys. Nothing is bound.`
+}
+
+func (explainCmd) Help() string {
+	return `Nothing is bound, resolved or connected to; the code is that of the running proxy. Routes are shown in their
+order for the request: the first that matches is taken. Which servers are healthy is not known. Examples:
+
+    weir explain -c weir.toml https://www.example.com/api/users
+    weir explain -c weir.toml 'POST http://www.example.com/' -H 'X-Version: 2' --from 10.0.0.7
+
+The listener is the one that has the URL's port; a URL without a port also means the only one that fits its scheme.
+With https the URL's host is the name in the TLS hello, and -H 'Host: other' asks for another host over it.
+The exit code is 0 whatever becomes of the request.`
 }
 
 func (sessionsListCmd) Help() string {

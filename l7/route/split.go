@@ -55,3 +55,12 @@ func Hash(value []byte) uint64 {
 	h *= 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
 }
+
+// Share is the part of all points that fall on a side, 0 to 1.
+func (s *Split) Share(side int) float64 {
+	weight := s.upTo[side]
+	if side > 0 {
+		weight -= s.upTo[side-1]
+	}
+	return float64(weight) / float64(s.upTo[len(s.upTo)-1])
+}

@@ -1,0 +1,143 @@
+package l7
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+
+	"weir/l7/message"
+	"weir/l7/route"
+	"weir/pool/backend"
+)
+
+// Question is a request that Explain is asked about.
+type Question struct {
+	Listener string // its name, or that of its redirect addresses: see RedirectName
+	Head     []byte // the head as it would be sent
+	Client   netip.AddrPort
+	SNI      string // of the client's TLS hello, lower case; "": none
+}
+
+// Explanation says what Weir would do with a request.
+type Explanation struct {
+	Listener string `json:"listener"`
+	// Status is what Weir answers by itself; 0: the request goes to a pool.
+	Status   int    `json:"status,omitempty"`
+	Reason   string `json:"reason,omitempty"` // why, as in the access log
+	Text     string `json:"text,omitempty"`   // the same in words, where there are some
+	Location string `json:"location,omitempty"`
+	Allow    string `json:"allow,omitempty"`
+
+	Route  string         `json:"route,omitempty"`  // the one taken
+	Routes []RouteOutcome `json:"routes,omitempty"` // all, in their order for this request
+
+	// Pools are where the request may go: one, unless the side of a split is drawn.
+	Pools  []PoolChance `json:"pools,omitempty"`
+	PoolBy string       `json:"pool_by,omitempty"` // what decided between the sides of a split
+}
+
+// RouteOutcome is one route and why it was not taken.
+type RouteOutcome struct {
+	Route string `json:"route"`
+	Taken bool   `json:"taken"`
+	Stage string `json:"stage"` // what it failed in: host, path, method, source, condition; or matches
+	Why   string `json:"why,omitempty"`
+}
+
+// PoolChance is a pool and how likely it is to get the request.
+type PoolChance struct {
+	Pool    string         `json:"pool"`
+	Percent float64        `json:"percent"`
+	Group   *backend.Group `json:"-"`
+}
+
+// Explain takes a request through the steps of an exchange up to the choice of the
+// pool, with the code that serves connections, and says what came out and why. snap
+// need not be in force. An error means that the snapshot has no such listener, or
+// that the head is incomplete.
+func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
+	l := snap.listeners[q.Listener]
+	if l == nil {
+		return nil, fmt.Errorf("cannot find l7 listener %q", q.Listener)
+	}
+	x := &exchange{s: s, l: l, c: &conn{s: s, name: l.name, sni: q.SNI}, client: q.Client, scheme: "http"}
+	if l.tls != nil {
+		x.scheme = "https"
+	}
+	e := &Explanation{Listener: l.name}
+	n, err := x.req.Parse(q.Head, &l.limits)
+	if m, ok := errors.AsType[*message.Error](err); ok {
+		e.Status, e.Reason, e.Text = m.Status, m.Reason, m.Text
+		return e, nil
+	}
+	if n != len(q.Head) {
+		return nil, fmt.Errorf("cannot read a request out of %d bytes: the head has %d", len(q.Head), n)
+	}
+	for i := stepCanonicalise; i <= stepGuard; i++ {
+		v := steps[i].run(x)
+		if i == stepRoute {
+			e.Routes = l.outcomes(&x.lookup)
+		}
+		if v != next {
+			e.answered(x)
+			break
+		}
+	}
+	if x.route != nil {
+		e.Route = x.route.name
+		e.choosePool(x)
+	}
+	return e, nil
+}
+
+// answered notes an answer of Weir's own.
+func (e *Explanation) answered(x *exchange) {
+	e.Status, e.Reason = x.reply.status, x.fault.reason
+	e.Location, e.Allow = string(x.reply.location), string(x.reply.allow)
+}
+
+// outcomes says what became of each route.
+func (l *listener) outcomes(q *route.Request) []RouteOutcome {
+	var list []RouteOutcome
+	for _, o := range l.table.Explain(q) {
+		list = append(list, RouteOutcome{
+			Route: l.routes[o.Index].name, Taken: o.Why == "", Stage: o.Stage.String(), Why: o.Why,
+		})
+	}
+	return list
+}
+
+// choosePool notes where the request goes. A side that is drawn is not decided by
+// the request, so all that have a chance are told.
+func (e *Explanation) choosePool(x *exchange) {
+	sp := x.route.split
+	if sp == nil {
+		if x.route.group != nil {
+			e.Pools = []PoolChance{{x.route.pool, 100, x.route.group}}
+		}
+		return
+	}
+	name := "cookie " + sp.cookie
+	if sp.cookie == "" {
+		name = "header " + sp.header
+	}
+	point, sticks := x.stickyPoint(sp)
+	switch {
+	case sticks:
+		side := sp.sides[sp.by.Side(point)]
+		e.Pools, e.PoolBy = []PoolChance{{side.pool, 100, side.group}}, name
+		return
+	case sp.cookie != "":
+		e.PoolBy = "drawn, and kept in " + name
+	case sp.header != "":
+		e.PoolBy = "drawn, since " + name + " is missing"
+	default:
+		e.PoolBy = "drawn for each request"
+	}
+	for i, side := range sp.sides {
+		if share := sp.by.Share(i); share > 0 {
+			e.Pools = append(e.Pools, PoolChance{side.pool, math.Round(share*1e4) / 100, side.group})
+		}
+	}
+}
