@@ -297,6 +297,7 @@ methods = ["PUT", "DELETE"]
 tries = 3
 on = ["connect", "reset", "timeout", "503"]
 try_timeout = "2s"
+hedge = 95
 
 [[l7.route]]
 name = "icon"

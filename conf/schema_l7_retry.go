@@ -56,6 +56,7 @@ methods = ["PUT", "DELETE"]
 tries = 3
 on = ["connect", "reset", "timeout", "502", "503", "504"]
 try_timeout = "2s"
+hedge = 95
 `,
 		keys: retryKeys(),
 	}
@@ -86,6 +87,13 @@ func retryKeys() []key[Retry] {
 			value: one(func(r *Retry) *time.Duration { return &r.TryTimeout }, duration(shortest, day)),
 			doc: "How long a server may take to start its response while another try is left. The last try has " +
 				"`response_header_timeout`. Needs `timeout` in `on`.",
+		},
+		{
+			name: "hedge", def: "0", unit: "percent",
+			value: one(func(r *Retry) *int { return &r.Hedge }, count(0, 99)),
+			doc: "A request without a body that has no answer after the time in which this percentage of the " +
+				"pool's recent requests had one is also sent to a second server, and the first to answer serves " +
+				"the client. It counts as a try and against the budget. 0: never.",
 		},
 	}
 }

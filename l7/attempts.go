@@ -29,12 +29,13 @@ type again struct {
 	connect, reset, timeout bool
 	statuses                []int
 	tryTimeout              time.Duration
+	hedge                   int // percentile; 0: never
 }
 
 func newAgain(c *conf.Retry) again {
 	a := again{
 		methods: append([]string{"GET", "HEAD", "OPTIONS"}, c.Methods...),
-		tries:   c.Tries, tryTimeout: c.TryTimeout,
+		tries:   c.Tries, tryTimeout: c.TryTimeout, hedge: c.Hedge,
 	}
 	if len(c.On) == 0 {
 		a.connect, a.reset = true, true

@@ -69,14 +69,7 @@ func (x *exchange) attempt(fresh bool) error {
 	up.SetTimeouts(upstream.Timeouts{Head: x.headTimeout(), Body: x.route.conf.ReadTimeout})
 	up.SetHead(x.appendRequestHead(up.Head(x.headSize())), x.req.Framing, x.req.ContentLength)
 	began = x.clock()
-	err = x.sendBody()
-	if err == nil || isUpstream(err) {
-		// A backend that closed while the body was on its way may have answered early.
-		if errRead := x.readHead(); errRead == nil || err == nil {
-			err = errRead
-		}
-	}
-	if err != nil {
+	if err = x.answer(x.sendBody()); err != nil {
 		if cause := x.dropConn(); cause != nil {
 			return cause
 		}

@@ -10,11 +10,16 @@ import (
 // Where the pool wants a PROXY header it is one of this exchange alone: a connection
 // that was introduced as one client's must not carry the requests of another.
 func (x *exchange) connect(m *backend.Member, fresh bool) (up *upstream.Conn, reused bool, err error) {
+	return x.s.transport.GetBy(m, x.how(m, fresh))
+}
+
+// how is how to connect to a member for this exchange.
+func (x *exchange) how(m *backend.Member, fresh bool) upstream.How {
 	how := upstream.How{Fresh: fresh, Limit: x.timeLeft()}
 	if version := m.Group().Conf().ProxyProtocol; version == "v1" || version == "v2" {
 		how.Header = x.introduction(version)
 	}
-	return x.s.transport.GetBy(m, how)
+	return how
 }
 
 // introduction is the PROXY header that tells of the exchange's client.

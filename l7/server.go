@@ -42,6 +42,7 @@ type Server struct {
 
 	sweeper sweeper
 	mirrors mirrors
+	hedges  sync.WaitGroup // goroutines of second tries
 }
 
 // New makes a server without listeners and starts its sweeper. Close ends it.
@@ -143,6 +144,7 @@ func (s *Server) Close() {
 	_ = s.Drain(ctx) // the error is that it was cut short, as intended
 	s.mirrors.close()
 	s.sweeper.stop()
+	s.hedges.Wait() // those are called off by now
 	s.transport.Close()
 }
 

@@ -11,6 +11,7 @@ import (
 	"weir/conf"
 	"weir/l7/message"
 	"weir/l7/route"
+	"weir/l7/upstream"
 	"weir/pool/backend"
 	"weir/pool/cert"
 	"weir/pool/metric"
@@ -61,6 +62,10 @@ type routeState struct {
 	retries   *metric.Counter
 	denied    *metric.Counter
 	truncated *metric.Counter
+	hedges    *metric.Counter
+	hedgesWon *metric.Counter
+
+	latency *upstream.Latency // of the pool
 }
 
 // stages are the sampled histograms of one exchange.
@@ -252,6 +257,9 @@ func (s *Server) buildPool(r *routeState, pools []conf.Pool, groups func(string)
 	r.retries = s.metrics.Counter(metric.L7Retries, r.pool)
 	r.denied = s.metrics.Counter(metric.L7RetriesDenied, r.pool)
 	r.truncated = s.metrics.Counter(metric.L7Truncated, r.pool)
+	r.hedges = s.metrics.Counter(metric.L7Hedges, r.pool)
+	r.hedgesWon = s.metrics.Counter(metric.L7HedgesWon, r.pool)
+	r.latency = s.transport.Latency(r.pool)
 	return nil
 }
 

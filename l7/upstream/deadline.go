@@ -40,11 +40,13 @@ type limits struct {
 	sent     bool // the request was sent wholly
 	expected bool // ExpectHead was called for the next head
 	waiting  bool // ReadHead is waiting
+
+	interrupted bool // Interrupt was called
 }
 
 func (l *limits) begin() {
 	l.mu.Lock()
-	l.sent, l.expected, l.waiting = false, false, false
+	l.sent, l.expected, l.waiting, l.interrupted = false, false, false, false
 	l.mu.Unlock()
 }
 

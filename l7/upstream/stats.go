@@ -19,6 +19,7 @@ type Stats struct {
 type counters struct {
 	dials, failures, reuses, stale atomic.Uint64
 	idle, inUse                    atomic.Int64
+	latency                        Latency // of exchanges that may hedge
 }
 
 // Stats returns the numbers of a group, all zero when it has had no connection.

@@ -22,6 +22,14 @@ var (
 		Name: "weir_l7_retries_denied_total", Kind: KindCounter, Labels: []string{"pool"},
 		Help: "Retries that were safe but exceeded the retry budget.",
 	}
+	L7Hedges = &Def{
+		Name: "weir_l7_hedges_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Requests sent to a second server because the first was slow to answer; retries count them too.",
+	}
+	L7HedgesWon = &Def{
+		Name: "weir_l7_hedges_won_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Hedges in which the second server answered first.",
+	}
 	L7Active = &Def{
 		Name: "weir_l7_active_connections", Kind: KindGauge, Labels: []string{"listener"},
 		Help: "Client connections that are open.",
@@ -69,7 +77,7 @@ var (
 )
 
 var l7Defs = []*Def{
-	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied,
+	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied, L7Hedges, L7HedgesWon,
 	L7Mirrored, L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
 	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle,
 }
