@@ -48,8 +48,19 @@ func newAuthority(t testing.TB, dir string) *authority {
 	return a
 }
 
-// issue writes a certificate for the names and its key, and returns both files.
+// issue writes a certificate of a server for the names and its key, and returns both files.
 func (a *authority) issue(t testing.TB, file string, names ...string) (cert, key string) {
+	t.Helper()
+	return a.issueFor(t, x509.ExtKeyUsageServerAuth, file, names...)
+}
+
+// client does the same for a client.
+func (a *authority) client(t testing.TB, name string) (cert, key string) {
+	t.Helper()
+	return a.issueFor(t, x509.ExtKeyUsageClientAuth, name, name)
+}
+
+func (a *authority) issueFor(t testing.TB, use x509.ExtKeyUsage, file string, names ...string) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -58,7 +69,7 @@ func (a *authority) issue(t testing.TB, file string, names ...string) (cert, key
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(12 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
 		DNSNames: names,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, &k.PublicKey, a.key)
