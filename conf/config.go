@@ -39,6 +39,8 @@ type Process struct {
 	SourcePrefixV4       int // bits of an address that make a source network
 	SourcePrefixV6       int
 
+	MemoryLimit Size // 0: that of the cgroup, or GOMEMLIMIT, or none
+
 	DrainTimeout time.Duration
 	StateDir     string // holds the admin token
 	RuntimeDir   string // holds the admin socket where [admin] is absent

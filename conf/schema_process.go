@@ -64,7 +64,8 @@ func schema() table[Config] {
 func processTable() table[Process] {
 	return table[Process]{
 		head: "[process]",
-		doc:  "What holds for Weir as a whole. `loops` and the directories are read at the start, not at a reload.",
+		doc:  "What holds for Weir as a whole. `loops`, `memory_limit` and the directories are read at the start, " +
+			"not at a reload.",
 		example: `
 [process]
 loops = 4
@@ -74,6 +75,7 @@ max_conn_rate = 50_000
 max_conn_rate_per_source = 200
 source_prefix_v4 = 24
 source_prefix_v6 = 56
+memory_limit = "4GiB"
 drain_timeout = "1m"
 state_dir = "/var/lib/weir"
 runtime_dir = "/run/weir"
@@ -85,6 +87,7 @@ runtime_dir = "/run/weir"
 				doc:   "How many event loops accept and relay connections. 0: one per core.",
 			},
 		}, processLimitKeys(), []key[Process]{
+			memoryKey(),
 			{
 				name: "drain_timeout", def: `"30s"`,
 				value: one(func(p *Process) *time.Duration { return &p.DrainTimeout }, duration(0, day)),

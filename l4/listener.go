@@ -169,4 +169,5 @@ func (l *listener) hide(r *metric.Registry) {
 var refusals = [...]limit.Refusal{
 	limit.RefusedGlobal, limit.RefusedListener, limit.RefusedSource,
 	limit.RefusedGlobalRate, limit.RefusedListenerRate, limit.RefusedSourceRate,
+	limit.RefusedMemory,
 }

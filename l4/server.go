@@ -64,7 +64,8 @@ type Server struct {
 	closeOnce sync.Once
 
 	maxPipes int64
-	pipes    atomic.Int64 // open ones
+	pipes    atomic.Int64  // open ones
+	scarce   atomic.Uint32 // what is refused for want of memory: nothing, sessionsScarce or allScarce
 
 	secured sync.WaitGroup // goroutines of sessions whose TLS Weir ends
 	turns   *limit.Turns   // of the handshakes

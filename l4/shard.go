@@ -51,7 +51,7 @@ func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 	if balancer {
 		source = netip.Addr{} // it stands for many clients; their addresses count
 	}
-	ticket, refused := r.listener.limit.Acquire(source)
+	ticket, refused := sh.server.admit(r, source)
 	if refused != limit.Admitted {
 		sh.refused(r.listener, refused, peer.Addr())
 		loop.Reset(fd) // no FIN: nothing of a flood is to stay in the kernel

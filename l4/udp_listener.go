@@ -149,6 +149,10 @@ func (ul *udpListener) open(client loop.Client) *udpSession {
 // admitUDP asks the caps for a session. Sources can be made up, so a listener without
 // a cap of its own gets half of what the process may have: TCP goes on in a flood.
 func (s *Server) admitUDP(r *routing, source netip.Addr) (limit.Ticket, limit.Refusal) {
+	if s.scarce.Load() != noneScarce {
+		r.listener.limit.Refuse(limit.RefusedMemory)
+		return limit.Ticket{}, limit.RefusedMemory
+	}
 	if most := s.conns.Max() / 2; r.conf.MaxConns == 0 && most > 0 && r.listener.limit.Count() >= most {
 		r.listener.limit.Refuse(limit.RefusedListener)
 		return limit.Ticket{}, limit.RefusedListener

@@ -116,6 +116,9 @@ func (c *conn) serveRequest(x *exchange) bool {
 		c.h.SetOptions(l.options())
 	}
 	first := stepCanonicalise
+	if err == nil && c.s.overloaded.Load() {
+		first = x.turnAway()
+	}
 	if err != nil {
 		m, ok := errors.AsType[*message.Error](err)
 		if !ok {
@@ -136,6 +139,17 @@ func (c *conn) serveRequest(x *exchange) bool {
 	x.run(first)
 	x.l.requests.Add(-1)
 	return c.h.Finish()
+}
+
+// turnAway prepares the answer to a request that there is no memory for, and returns
+// the step to begin with.
+func (x *exchange) turnAway() int {
+	x.refuse(503, message.Internal, "memory", nil)
+	x.reply.retryAfter = true
+	x.reply.text = "The proxy is overloaded. Please try again."
+	x.local = true
+	x.h.SetClose()
+	return stepDeliver
 }
 
 // reset makes the exchange ready for the next request.

@@ -32,7 +32,8 @@ type Server struct {
 	sampler   metric.Sampler
 	panics    *metric.Counter
 
-	snapshot atomic.Pointer[Snapshot]
+	snapshot   atomic.Pointer[Snapshot]
+	overloaded atomic.Bool // new requests are not served
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -78,6 +79,11 @@ func (s *Server) Shed() {
 		s.transport.Shed()
 	}
 }
+
+// SetOverloaded says whether new requests are answered with 503 at once, because the
+// process has no memory to spare; their connections end. Exchanges under way go on.
+// It may be called again and again.
+func (s *Server) SetOverloaded(on bool) { s.overloaded.Store(on) }
 
 // Serve takes over a connection for the listener of that name and serves it in a
 // goroutine of its own.

@@ -47,7 +47,8 @@ const (
 	RefusedGlobalRate
 	RefusedListenerRate
 	RefusedSourceRate
-	NumRefusals = iota // how many values there are
+	RefusedMemory        // by the caller: there is none to spare
+	NumRefusals   = iota // how many values there are
 )
 
 // String gives the name used as the label "reason" of a metric.
@@ -67,6 +68,8 @@ func (r Refusal) String() string {
 		return "listener_rate"
 	case RefusedSourceRate:
 		return "source_rate"
+	case RefusedMemory:
+		return "memory"
 	}
 	return "unknown"
 }

@@ -9,7 +9,8 @@ var (
 	L4Refused = &Def{
 		Name: "weir_l4_refused_total", Kind: KindCounter, Labels: []string{"listener", "reason"},
 		Help: "Connections reset at once because of a limit, by reason: global, listener and source are caps of " +
-			"connections that are open, global_rate, listener_rate and source_rate of new ones per second.",
+			"connections that are open, global_rate, listener_rate and source_rate of new ones per second, " +
+			"memory is that the process has hardly any left.",
 	}
 	L4Active = &Def{
 		Name: "weir_l4_active_sessions", Kind: KindGauge, Labels: []string{"listener"},

@@ -68,6 +68,22 @@ var (
 		Help: "1 while new traffic is welcome, 0 while Weir starts or drains.",
 	}
 
+	MemoryLimit = &Def{
+		Name: "weir_memory_limit_bytes", Kind: KindGauge,
+		Help: "What the process may use: process.memory_limit, the limit of its cgroup or GOMEMLIMIT. " +
+			"Absent where there is no limit.",
+	}
+	MemoryUsed = &Def{
+		Name: "weir_memory_used_bytes", Kind: KindGauge,
+		Help: "What counts against weir_memory_limit_bytes, as measured last: the cgroup without pages of files, or " +
+			"the process.",
+	}
+	MemoryPressure = &Def{
+		Name: "weir_memory_pressure", Kind: KindGauge,
+		Help: "What is done for want of memory: 0 nothing, 1 idle connections are closed and new L4 sessions reset, " +
+			"2 HTTP requests get 503 as well, 3 every new connection is reset.",
+	}
+
 	CertNotAfter = &Def{
 		Name: "weir_cert_not_after_seconds", Kind: KindGauge, Labels: []string{"listener", "cert"},
 		Help: "When a certificate ends to be valid, in seconds since 1970, by listener and file.",
@@ -92,6 +108,7 @@ var processDefs = []*Def{
 	BufferLiveBytes, BufferIdleBytes, BufferGets, BufferMisses,
 	AccessLogLines, AccessLogDropped, AccessLogErrors, AccessLogPending, LogDropped,
 	ConfigReloads, ConfigVersion, ConfigLastReload, ConfigValid, Ready,
+	MemoryLimit, MemoryUsed, MemoryPressure,
 	CertNotAfter,
 	BuildInfo, Panics, MetricOverflow,
 }

@@ -34,6 +34,7 @@ type usage struct{ goroutines, fds int }
 // options are the few ways in which a test's Weir differs from the others.
 type options struct {
 	nofile  int      // ulimit -n, 0: as it is
+	cgroup  string   // folder of the cgroup to run in, "": that of the test
 	env     []string // added
 	flags   []string // after "run -c FILE"
 	adminAt string   // "": a free port
@@ -119,6 +120,9 @@ func (w *weir) start(t testing.TB, o *options) {
 	args := append([]string{weirBinary(t), "run", "-c", w.file}, o.flags...)
 	if o.nofile > 0 {
 		args = append([]string{"/bin/sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(o.nofile)}, args...)
+	}
+	if o.cgroup != "" {
+		args = append([]string{"/bin/sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, o.cgroup}, args...)
 	}
 	w.cmd = exec.Command(args[0], args[1:]...)
 	w.cmd.Env = append(os.Environ(), o.env...)

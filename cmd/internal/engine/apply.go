@@ -156,6 +156,9 @@ func needsRestart(old, next *conf.Config) (names []string) {
 	if old.Process.Loops != next.Process.Loops {
 		names = append(names, "process.loops")
 	}
+	if old.Process.MemoryLimit != next.Process.MemoryLimit {
+		names = append(names, "process.memory_limit")
+	}
 	if old.Admin != next.Admin || old.Process.RuntimeDir != next.Process.RuntimeDir ||
 		old.Process.StateDir != next.Process.StateDir {
 		names = append(names, "admin")

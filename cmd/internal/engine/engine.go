@@ -59,6 +59,7 @@ type Engine struct {
 	nofile int // how many descriptors the process may have
 	loops  int
 	procs  int // GOMAXPROCS as it was before the loops were added
+	memory memoryLimit
 
 	metrics  *metric.Registry
 	access   *accesslog.Log
@@ -107,8 +108,8 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.log, e.level, e.out = newLogger(cfg.Log, o.Stderr)
-	if limit := limitMemory(); limit > 0 {
-		e.log.Info("memory limit set from the cgroup", "bytes", limit)
+	if e.memory = limitMemory(int64(cfg.Process.MemoryLimit)); e.memory.bytes > 0 {
+		e.log.Info("memory is limited", "bytes", e.memory.bytes, "by", e.memory.source)
 	}
 	if err := e.assemble(cfg); err != nil {
 		e.dismantle(context.Background())
@@ -146,6 +147,7 @@ func (e *Engine) start(ctx context.Context, cfg *conf.Config) error {
 	var tasks context.Context
 	tasks, e.cancel = context.WithCancel(context.Background())
 	e.tasks.Go(func() { e.watchLoops(tasks) })
+	e.tasks.Go(func() { e.guardMemory(tasks) })
 	if e.opts.Watch {
 		e.tasks.Go(func() { e.watch(tasks) })
 	}

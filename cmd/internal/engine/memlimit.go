@@ -1,65 +1,51 @@
 package engine
 
 import (
-	"io/fs"
 	"math"
 	"os"
-	"path"
 	"runtime/debug"
-	"strconv"
-	"strings"
 )
 
-// memoryShare is how much of the cgroup's limit the Go heap may take; the rest is
-// for stacks, the binary and what the kernel charges to the group (socket buffers).
+// memoryShare is how much of a limit the Go heap may take; the rest is for stacks, the
+// binary and what the kernel charges to a cgroup (socket buffers).
 const memoryShare = 0.9
 
-// limitMemory sets the soft memory limit of the Go runtime from the cgroup, unless
-// GOMEMLIMIT says otherwise, and returns the limit set, 0 for none.
-func limitMemory() int64 {
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return 0
-	}
-	limit := cgroupMemoryMax(os.DirFS("/"))
-	if limit <= 0 {
-		return 0
-	}
-	limit = int64(float64(limit) * memoryShare)
-	debug.SetMemoryLimit(limit)
-	return limit
+// memoryLimit is what the process may use, and how that is measured.
+type memoryLimit struct {
+	bytes  int64  // 0: no limit is known
+	source string // of the limit, for the log
+	group  cgroup // measured; zero: the process alone is
+	soft   bool   // garbage does not count: the limit is the garbage collector's own
 }
 
-// cgroupMemoryMax returns the lowest memory.max of the process's cgroup (version 2)
-// and of those above it, in bytes, or 0 where none is set. root is the file system.
-func cgroupMemoryMax(root fs.FS) int64 {
-	self, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return 0
+// limitMemory finds out how much memory there is: what the configuration says, or the
+// cgroup where that is less, or GOMEMLIMIT. Unless GOMEMLIMIT is set it sets the soft
+// limit of the Go runtime from it.
+func limitMemory(configured int64) memoryLimit {
+	l := chooseLimit(configured, memoryGroup(os.DirFS("/")), goMemoryLimit())
+	if l.bytes > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(float64(l.bytes) * memoryShare))
 	}
-	group := ""
-	for line := range strings.Lines(string(self)) {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			group = strings.TrimPrefix(path.Clean("/"+rest), "/")
-		}
+	return l
+}
+
+// chooseLimit is limitMemory without side effects. A value of 0 is no limit.
+func chooseLimit(configured int64, group cgroup, goLimit int64) memoryLimit {
+	switch {
+	case group.limit > 0 && (configured == 0 || group.limit <= configured):
+		return memoryLimit{bytes: group.limit, source: "cgroup", group: group}
+	case configured > 0:
+		return memoryLimit{bytes: configured, source: "process.memory_limit"}
+	case goLimit > 0:
+		return memoryLimit{bytes: goLimit, source: "GOMEMLIMIT", soft: true}
 	}
-	lowest := int64(math.MaxInt64)
-	for {
-		text, err := fs.ReadFile(root, path.Join("sys/fs/cgroup", group, "memory.max"))
-		if err == nil {
-			// "max" is no number and means that this level has no limit.
-			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {
-				lowest = min(lowest, n)
-			}
-		}
-		if group == "" || group == "." {
-			break
-		}
-		if group = path.Dir(group); group == "." {
-			group = ""
-		}
+	return memoryLimit{}
+}
+
+// goMemoryLimit is GOMEMLIMIT as the runtime understood it, 0 where it is not set.
+func goMemoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); os.Getenv("GOMEMLIMIT") != "" && n < math.MaxInt64 {
+		return n
 	}
-	if lowest == math.MaxInt64 {
-		return 0
-	}
-	return lowest
+	return 0
 }

@@ -5,14 +5,14 @@ import (
 	"testing/fstest"
 )
 
-func TestCgroupMemoryMax(t *testing.T) {
+func TestMemoryGroup(t *testing.T) {
 	f := func(want int64, files map[string]string) {
 		t.Helper()
 		root := fstest.MapFS{}
 		for name, text := range files {
 			root[name] = &fstest.MapFile{Data: []byte(text)}
 		}
-		if got := cgroupMemoryMax(root); got != want {
+		if got := memoryGroup(root).limit; got != want {
 			t.Fatalf("got %d, want %d", got, want)
 		}
 	}
@@ -28,4 +28,13 @@ func TestCgroupMemoryMax(t *testing.T) {
 	f(8000, map[string]string{self: "1:name=systemd:/x\n0::/y\n", top + "y/memory.max": "8000\n"})
 	f(4000, map[string]string{self: "0::/../x\n", top + "memory.max": "4000\n"}) // seen from another namespace
 	f(0, map[string]string{self: "9:memory:/v1\n"})
+
+	const v1 = top + "memory/"
+	f(3000, map[string]string{self: "9:memory:/v1\n", v1 + "v1/memory.limit_in_bytes": "3000\n"})
+	f(3000, map[string]string{self: "9:cpu,memory:/x/y\n", v1 + "memory.limit_in_bytes": "3000\n"}) // in a container
+	f(0, map[string]string{self: "9:memory:/\n", v1 + "memory.limit_in_bytes": "9223372036854771712\n"})
+	f(0, map[string]string{self: "9:memory2:/\n", v1 + "memory.limit_in_bytes": "3000\n"})
+	f(2000, map[string]string{
+		self: "9:memory:/a\n0::/b\n", v1 + "a/memory.limit_in_bytes": "3000\n", top + "b/memory.max": "2000\n",
+	})
 }
