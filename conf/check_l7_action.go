@@ -111,7 +111,8 @@ func (ck *checker) fieldChanges(key string, c *FieldChanges) {
 				continue
 			}
 			if line := ck.again(seen, strings.ToLower(v.Name), ck.at(&v.Name)); line > 0 {
-				ck.add(ck.at(&v.Name), "", "%s: %q is already there on line %d; case does not matter", key, v.Name, line)
+				ck.add(ck.at(&v.Name), "", "%s: %q is already there on line %d; case does not matter",
+					key, v.Name, line)
 			}
 		}
 	}
@@ -154,8 +155,8 @@ func (ck *checker) variable(key string, t *Template, name, path string, own []st
 	at := ck.at(t)
 	switch {
 	case fixed && mine:
-		ck.add(at, "", "%s: {%s} is a variable of the path %q and of every request; give the one of the path another name",
-			key, name, path)
+		ck.add(at, "", "%s: {%s} is a variable of the path %q and of every request; "+
+			"give the one of the path another name", key, name, path)
 	case !fixed && !mine:
 		suggestion := near(name, slices.Concat(own, Variables()))
 		if suggestion != "" {

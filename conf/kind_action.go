@@ -70,7 +70,8 @@ const maxRespondBody = 64 << 10
 func bodyText() kind[string] {
 	return word("string", "strings", func(s string) (string, error) {
 		if len(s) > maxRespondBody {
-			return "", bad("%d bytes are more than the allowed %d; put them into a file and use files", len(s), maxRespondBody)
+			return "", bad("%d bytes are more than the allowed %d; put them into a file and use files",
+				len(s), maxRespondBody)
 		}
 		return s, nil
 	})

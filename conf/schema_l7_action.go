@@ -212,9 +212,9 @@ func filesTable() table[Files] {
 	return table[Files]{
 		head: "[l7.route.files]",
 		doc: "Answers GET and HEAD with files of a directory. The whole path of the request is looked for below\n" +
-			"`root`; `rewrite_path` changes what is looked for. Symbolic links are followed inside `root` and never out\n" +
-			"of it. Answers have ETag and Last-Modified; conditions and ranges are honoured. A directory without the\n" +
-			"final slash is a redirect to it; there are no listings.",
+			"`root`; `rewrite_path` changes what is looked for. Symbolic links are followed inside `root` and\n" +
+			"never out of it. Answers have ETag and Last-Modified; conditions and ranges are honoured. A directory\n" +
+			"without the final slash is a redirect to it; there are no listings.",
 		example: `
 [[l7]]
 name = "web"
@@ -246,8 +246,8 @@ fallback = "/index.html"
 			{
 				name: "precompressed", none: "only the files themselves",
 				value: some(func(f *Files) *[]string { return &f.Precompressed }, choice("br", "zstd", "gzip")),
-				doc: "Sends FILE.br, FILE.zst or FILE.gz in place of FILE where it is there and the client takes it; the " +
-					"first that does.",
+				doc: "Sends FILE.br, FILE.zst or FILE.gz in place of FILE where it is there and the client takes it; " +
+					"the first that does.",
 			},
 			{
 				name: "dotfiles", def: "false",
@@ -257,7 +257,8 @@ fallback = "/index.html"
 			{
 				name: "fallback", none: "404",
 				value: one(func(f *Files) *string { return &f.Fallback }, urlPath()),
-				doc:   "The file for paths that lead to none, for applications that route in the browser. The status is 200.",
+				doc: "The file for paths that lead to none, for applications that route in the browser. " +
+					"The status is 200.",
 			},
 		},
 	}
@@ -267,8 +268,8 @@ func mirrorTable() table[Mirror] {
 	return table[Mirror]{
 		head: "[l7.route.mirror]",
 		doc: "Sends copies of requests to another pool, after the client has its answer, and drops what comes back.\n" +
-			"Nothing about it changes or delays that answer. Copies that are too many or too long are not sent, and counted\n" +
-			"in `weir_l7_mirrored_requests_total`; WebSockets are never mirrored.",
+			"Nothing about it changes or delays that answer. Copies that are too many or too long are not sent, and\n" +
+			"counted in `weir_l7_mirrored_requests_total`; WebSockets are never mirrored.",
 		example: `
 [pool.shadow]
 servers = ["10.0.1.1:8080"]
@@ -294,7 +295,8 @@ timeout = "5s"
 			{
 				name: "max_body", def: `"64KiB"`,
 				value: one(func(m *Mirror) *Size { return &m.MaxBody }, size(0, 16<<20)),
-				doc:   "The longest body that is kept for a copy; a longer request is not mirrored. 0B: only requests without one.",
+				doc: "The longest body that is kept for a copy; a longer request is not mirrored. " +
+					"0B: only requests without one.",
 			},
 			{
 				name: "max_pending", def: "64", unit: "requests",
@@ -313,8 +315,8 @@ timeout = "5s"
 func faultTable() table[Fault] {
 	return table[Fault]{
 		head: "[l7.route.fault]",
-		doc: "Makes a share of the requests slow, or fail, before anything else is done with them. The two are drawn\n" +
-			"independently; the delay comes first. A client that goes away ends its delay.",
+		doc: "Makes a share of the requests slow, or fail, before anything else is done with them. The two are\n" +
+			"drawn independently; the delay comes first. A client that goes away ends its delay.",
 		example: actionExample + `
 [l7.route.fault]
 delay = "250ms"

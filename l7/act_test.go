@@ -1,7 +1,9 @@
 package l7
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -240,5 +242,43 @@ func TestRouteBodyRate(t *testing.T) {
 	c.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
 	if res, _, _ := c.response("POST"); res.StatusCode != 408 {
 		t.Errorf("on the route's limits: got %d, want 408", res.StatusCode)
+	}
+}
+
+// TestNoActionCostsNothing: a route that only has a pool has no action, and an
+// exchange of it allocates nothing, whichever goroutine it runs on.
+func TestNoActionCostsNothing(t *testing.T) {
+	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		buf := make([]byte, 4096)
+		for {
+			if _, err := br.Read(buf); err != nil { // a head is one segment here
+				return
+			}
+			c.Write(answer)
+		}
+	})
+	r := newRig(t, plain, o.addr)
+	if r.server.snapshot.Load().listeners["web"].routes[0].act != nil {
+		t.Error("a route with a pool alone has an action")
+	}
+	if raceEnabled {
+		return
+	}
+	c := r.dial()
+	request, buf := []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), make([]byte, 4096)
+	exchange := func() {
+		if _, err := c.Write(request); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 {
+		exchange()
+	}
+	if n := testing.AllocsPerRun(500, exchange); n != 0 {
+		t.Errorf("an exchange makes %v allocations, want none", n)
 	}
 }

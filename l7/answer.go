@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,10 +63,8 @@ func (x *exchange) beginAnswer(status int) []byte {
 // appendOwn appends a field unless the route sets or removes it. lower is its name in
 // lower case, name the beginning of its line.
 func (x *exchange) appendOwn(head []byte, lower, name string, value []byte) []byte {
-	for _, d := range x.route.act.response.drop {
-		if d == lower {
-			return head
-		}
+	if slices.Contains(x.route.act.response.drop, lower) {
+		return head
 	}
 	head = append(head, name...)
 	head = append(head, value...)

@@ -116,7 +116,8 @@ func (x *exchange) appendFileFields(head []byte) []byte {
 	fa := &x.acted.file
 	var buf [64]byte
 	head = x.appendOwn(head, "etag", "ETag: ", fa.AppendETag(buf[:0]))
-	head = x.appendOwn(head, "last-modified", "Last-Modified: ", fa.ModTime.UTC().AppendFormat(buf[:0], static.TimeFormat))
+	modified := fa.ModTime.UTC().AppendFormat(buf[:0], static.TimeFormat)
+	head = x.appendOwn(head, "last-modified", "Last-Modified: ", modified)
 	if fa.Vary {
 		head = x.appendOwn(head, "vary", "Vary: ", []byte("Accept-Encoding"))
 	}

@@ -19,6 +19,7 @@ package rewrite
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"weir/conf"
 	"weir/l7/message"
@@ -89,9 +90,7 @@ func Compile(t *conf.Template, p *Path) (*Template, error) {
 	for _, src := range t.Parts {
 		out := part{literal: []byte(src.Literal), inQuery: inQuery}
 		if src.Variable == "" {
-			for _, b := range out.literal {
-				inQuery = inQuery || b == '?'
-			}
+			inQuery = inQuery || slices.Contains(out.literal, '?')
 		} else if i, ok := p.names[src.Variable]; ok {
 			out.source = numVariables + variable(i)
 		} else if out.source, ok = byName[src.Variable]; !ok {
@@ -105,10 +104,8 @@ func Compile(t *conf.Template, p *Path) (*Template, error) {
 // HasQuery reports whether the text has a "?", so that it makes the query too.
 func (t *Template) HasQuery() bool {
 	for i := range t.parts {
-		for _, b := range t.parts[i].literal {
-			if b == '?' {
-				return true
-			}
+		if slices.Contains(t.parts[i].literal, '?') {
+			return true
 		}
 	}
 	return false

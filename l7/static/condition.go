@@ -123,7 +123,7 @@ func anyTag(fields []message.Field, name string, tag []byte, strong bool) bool {
 			if end < 0 {
 				break
 			}
-			if bytes.Equal(rest[:end+2], tag) && !(weak && strong) {
+			if bytes.Equal(rest[:end+2], tag) && (!weak || !strong) {
 				return true
 			}
 			rest = rest[end+2:]
