@@ -255,10 +255,10 @@ func l7RouteTable() table[L7Route] {
 		head: "[[l7.route]]",
 		doc: "Which requests, and where they go: exactly one of `pool` and `split`. A route without conditions\n" +
 			"matches everything. All conditions that are given must hold, and of a list any one.\n\n" +
-			"The more specific route is first, wherever it stands: by host (an exact one, then the longest wildcard,\n" +
-			"then none), then by path (an exact one, the longest prefix, patterns, regular expressions, none), then\n" +
-			"with `method` before without, then by the longest `source`, then by the number of conditions on fields,\n" +
-			"parameters and cookies, exact ones counting more. The order in the file decides last. `weir explain`\n" +
+			"The more specific route is first, wherever it stands: by host (an exact one, then the longest\n" +
+			"wildcard, then none), then by path (an exact one, the longest prefix, patterns, regular expressions, none), then\n" +
+			"with `method` before without, then by the longest `source`, then by the number of conditions on\n" +
+			"fields, parameters and cookies, exact ones counting more. The order in the file decides last. `weir explain`\n" +
 			"shows the order and what a request makes of it.",
 		example: `
 [pool.app]

@@ -225,8 +225,9 @@ func shareTable() table[Share] {
 func stickyTable() table[Sticky] {
 	return table[Sticky]{
 		head: "[l7.route.sticky]",
-		doc: "Keeps a client on one side of a `split`: the hash of what it sends decides, so that every Weir with the\n" +
-			"same file agrees, and after a change of weights only as many clients change sides as the weights moved.\n" +
+		doc: "Keeps a client on one side of a `split`: the hash of what it sends decides, so that every Weir with\n" +
+			"the same file agrees, and after a change of weights only as many clients change sides as the weights\n" +
+			"moved.\n" +
 			"Growing the last pool of the list takes clients from the others and none from it. Routes with the same\n" +
 			"`split` and `sticky` put a client on the same side. Without this table every request is drawn anew.",
 		example: splitExample,

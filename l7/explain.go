@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 
+	"weir/conf"
 	"weir/l7/message"
 	"weir/l7/route"
 	"weir/pool/backend"
@@ -32,6 +33,8 @@ type Explanation struct {
 	Route  string         `json:"route,omitempty"`  // the one taken
 	Routes []RouteOutcome `json:"routes,omitempty"` // all, in their order for this request
 
+	// Action is what the route does in place of a pool: redirect, respond or files.
+	Action string `json:"action,omitempty"`
 	// Pools are where the request may go: one, unless the side of a split is drawn.
 	Pools  []PoolChance `json:"pools,omitempty"`
 	PoolBy string       `json:"pool_by,omitempty"` // what decided between the sides of a split
@@ -85,10 +88,23 @@ func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 		}
 	}
 	if x.route != nil {
-		e.Route = x.route.name
+		e.Route, e.Action = x.route.name, actionName(x.route.conf)
 		e.choosePool(x)
 	}
 	return e, nil
+}
+
+// actionName names what a route does that has no pool.
+func actionName(c *conf.L7Route) string {
+	switch {
+	case c.Redirect != nil:
+		return "redirect"
+	case c.Respond != nil:
+		return "respond"
+	case c.Files != nil:
+		return "files"
+	}
+	return ""
 }
 
 // answered notes an answer of Weir's own.

@@ -102,6 +102,9 @@ func explainL7(b *strings.Builder, line func(name, format string, args ...any), 
 		line("answer", "%s", answerText(x))
 		return
 	}
+	if x.Action != "" {
+		line("action", "%s", x.Action)
+	}
 	for i, p := range x.Pools {
 		chance := ""
 		if x.PoolBy != "" {
@@ -114,15 +117,15 @@ func explainL7(b *strings.Builder, line func(name, format string, args ...any), 
 }
 
 func answerText(x *l7.Explanation) string {
-	text := fmt.Sprint(x.Status)
+	parts := []string{fmt.Sprint(x.Status)}
 	for _, part := range []struct{ label, value string }{
 		{"", x.Reason}, {"", x.Text}, {"Location: ", x.Location}, {"Allow: ", x.Allow},
 	} {
 		if part.value != "" {
-			text += ", " + part.label + part.value
+			parts = append(parts, part.label+part.value)
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 func explainBackend(line func(name, format string, args ...any), c *engine.BackendChoice) {

@@ -6,31 +6,25 @@ import (
 	"weir/l7/message"
 )
 
+var ampersand, semicolon, equals = []byte{'&'}, []byte{';'}, []byte{'='}
+
 // nextParameter takes the first parameter off a query. Both parts are as received.
 // A parameter without "=" has an empty value; rest is nil after the last one.
 func nextParameter(query []byte) (name, value, rest []byte) {
-	name = query
-	if i := bytes.IndexByte(query, '&'); i >= 0 {
-		name, rest = query[:i], query[i+1:]
-	}
-	if i := bytes.IndexByte(name, '='); i >= 0 {
-		name, value = name[:i], name[i+1:]
-	}
+	name, rest, _ = bytes.Cut(query, ampersand)
+	name, value, _ = bytes.Cut(name, equals)
 	return name, value, rest
 }
 
 // nextCookie takes the first pair off the value of a Cookie field (RFC 6265 section
 // 4.2.1). What is no pair has no name. Quotes belong to the value.
 func nextCookie(list []byte) (name, value, rest []byte) {
-	pair := list
-	if i := bytes.IndexByte(list, ';'); i >= 0 {
-		pair, rest = list[:i], list[i+1:]
-	}
-	i := bytes.IndexByte(pair, '=')
-	if i < 0 {
+	pair, rest, _ := bytes.Cut(list, semicolon)
+	name, value, found := bytes.Cut(pair, equals)
+	if !found {
 		return nil, nil, rest
 	}
-	return trimBlanks(pair[:i]), trimBlanks(pair[i+1:]), rest
+	return trimBlanks(name), trimBlanks(value), rest
 }
 
 // Cookie returns the value of the first cookie of that name that is sent on.
