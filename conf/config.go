@@ -310,6 +310,7 @@ type L7Route struct {
 	RewriteHost           Template // zero: Host as received
 	ResponseHeaderTimeout time.Duration
 	ReadTimeout           time.Duration // a stalled response body
+	TunnelIdleTimeout     time.Duration // of a WebSocket
 	MaxBody               Size          // 0: the listener's
 	OnClientFin           string        // ignore, cancel
 	HideHeaders           []string

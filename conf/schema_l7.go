@@ -284,6 +284,7 @@ rewrite_host = "app.internal"
 rewrite_path = "/v2/{rest}"
 response_header_timeout = "10s"
 read_timeout = "20s"
+tunnel_idle_timeout = "10m"
 timeout = "25s"
 max_body = "10MiB"
 request_buffer = "64KiB"
@@ -338,6 +339,12 @@ func l7RouteKeys() []key[L7Route] {
 			name: "read_timeout", def: `"60s"`,
 			value: one(func(r *L7Route) *time.Duration { return &r.ReadTimeout }, duration(shortest, day)),
 			doc:   "How long a response body may stall before the exchange is broken off.",
+		},
+		{
+			name: "tunnel_idle_timeout", def: `"1h"`,
+			value: one(func(r *L7Route) *time.Duration { return &r.TunnelIdleTimeout }, duration(shortest, 30*day)),
+			doc: "How long a WebSocket may be idle in both directions before it is closed. Pings and pongs count " +
+				"as traffic.",
 		},
 		{
 			name: "max_body", none: "as the listener has it",

@@ -96,7 +96,7 @@ func at(seed, offset uint64, n int) []byte {
 // soakSend sends size bytes in pieces of random length, with pauses, and ends the
 // direction; or breaks at cut.
 func soakSend(c *net.TCPConn, rnd *rand.Rand, seed, size, cut uint64) error {
-	piece := 1 + rnd.IntN(128<<10)
+	piece := max(1+rnd.IntN(128<<10), leastPiece(size))
 	if size < 4<<10 {
 		piece = 1 + rnd.IntN(64)
 	}
@@ -117,6 +117,10 @@ func soakSend(c *net.TCPConn, rnd *rand.Rand, seed, size, cut uint64) error {
 	}
 }
 
+// leastPiece keeps a stream of this size within soakPatience: with pieces of 23 bytes
+// and the pauses between them, 40 MB take an hour, and pass for a stall.
+func leastPiece(size uint64) int { return int(size / 10_000) }
+
 // soakPause often waits a little and now and then stalls.
 func soakPause(rnd *rand.Rand) {
 	switch n := rnd.IntN(4000); {
@@ -131,7 +135,7 @@ var errOrderlyEnd = errors.New("an orderly end")
 
 // soakReceive reads to the end and compares. broken says that the peer breaks.
 func soakReceive(c *net.TCPConn, rnd *rand.Rand, seed, size uint64, broken bool) error {
-	buf := make([]byte, 1+rnd.IntN(96<<10))
+	buf := make([]byte, max(1+rnd.IntN(96<<10), leastPiece(size)))
 	for got := uint64(0); ; {
 		n, err := c.Read(buf)
 		for b := buf[:n]; len(b) > 0; {

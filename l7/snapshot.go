@@ -38,6 +38,7 @@ type listener struct {
 
 	requestsNone [statusClasses]*metric.Counter // requests without a route
 	active       *metric.Gauge
+	tunnels      *metric.Gauge
 	requests     *metric.Gauge
 	received     *metric.Counter
 	sent         *metric.Counter
@@ -113,6 +114,7 @@ func (s *Server) newListener(name string, c *conf.L7) *listener {
 			AllowEncodedSlash: c.Paths == "allow_encoded_slash",
 		},
 		active:   m.Gauge(metric.L7Active, name),
+		tunnels:  m.Gauge(metric.L7Tunnels, name),
 		requests: m.Gauge(metric.L7ActiveRequests, name),
 		received: m.Counter(metric.L7ReceivedBytes, name),
 		sent:     m.Counter(metric.L7SentBytes, name),

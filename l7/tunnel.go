@@ -1,20 +1,18 @@
 package l7
 
 import (
-	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"weir/l7/message"
-	"weir/pool"
 	"weir/pool/backend"
 )
 
-// tunnelBuffer is what each direction of a tunnel reads into.
-const tunnelBuffer = 4 << 10
-
-// tunnel passes octets both ways after a 101 until both directions have ended.
-// Nothing that the client sent before the 101 has reached the backend.
+// tunnel passes octets both ways after a 101 until both directions have ended, or
+// neither has moved anything for tunnel_idle_timeout. Nothing that the client sent
+// before the 101 has reached the backend.
 func (x *exchange) tunnel() verdict {
 	client, early, err := x.h.Hijack()
 	if err != nil {
@@ -27,43 +25,55 @@ func (x *exchange) tunnel() verdict {
 		x.fail(message.Upstream, "truncated", err)
 		return end
 	}
-	defer func() { _ = server.Close() }() // the octets have gone or were counted as lost
+	x.l.tunnels.Add(1)
+	defer x.l.tunnels.Add(-1)
+	t := &tunnel{s: x.s, client: client, server: server, idle: x.route.conf.TunnelIdleTimeout}
+	defer t.close()
+	t.watch()
+	defer t.watcher.Stop()
+	up, down := half{t: t, dst: server, src: client}, half{t: t, dst: client, src: server}
 	var wg sync.WaitGroup
-	wg.Go(func() { x.tunnelIn = x.s.relay(server, client, early) })
-	x.tunnelOut = x.s.relay(client, server, late)
+	wg.Go(func() { up.relay(early) })
+	down.relay(late)
 	wg.Wait()
+	x.tunnelIn, x.tunnelOut = up.moved, down.moved
+	if t.idled.Load() {
+		x.fail(message.Client, "tunnel_idle_timeout", nil)
+	}
 	x.member.Report(backend.Success)
 	return end
 }
 
-// relay writes first and then all that src sends to dst, and passes the end on.
-// It returns how many octets it wrote.
-func (s *Server) relay(dst, src net.Conn, first []byte) (moved uint64) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.panicked("tunnel", p)
-			_ = dst.Close() // or the other direction would wait for ever
-			_ = src.Close()
+// tunnel is a connection that is no HTTP any more.
+type tunnel struct {
+	s              *Server
+	client, server net.Conn
+	idle           time.Duration
+	active         atomic.Uint32 // tick of the sweeper's clock at which something moved
+	idled          atomic.Bool   // it was ended because nothing moved
+	watcher        *time.Timer
+}
+
+// watch ends the tunnel when it is idle for too long. One timer looks now and then:
+// what moves only leaves the time, and sets no deadline.
+func (t *tunnel) watch() {
+	t.touch()
+	t.watcher = time.AfterFunc(time.Hour, func() {
+		quiet := time.Duration(t.s.sweeper.now()-t.active.Load()) * tick
+		if quiet >= t.idle {
+			t.idled.Store(true)
+			t.close()
+			return
 		}
-	}()
-	buf := pool.Get(tunnelBuffer)
-	defer buf.Release()
-	n, err := dst.Write(first)
-	for moved = uint64(n); err == nil; {
-		n, err = src.Read(buf.B)
-		if n > 0 {
-			w, errWrite := dst.Write(buf.B[:n])
-			moved += uint64(w)
-			if errWrite != nil {
-				err = errWrite
-			}
-		}
-	}
-	if h, ok := dst.(interface{ CloseWrite() error }); ok && err == io.EOF && h.CloseWrite() == nil {
-		return moved
-	}
-	// One direction broke: the other one has nothing to say any more.
-	_ = dst.Close()
-	_ = src.Close()
-	return moved
+		t.watcher.Reset(t.idle - quiet)
+	})
+	t.watcher.Reset(t.idle)
+}
+
+func (t *tunnel) touch() { t.active.Store(t.s.sweeper.now()) }
+
+// close ends both connections, and so both directions.
+func (t *tunnel) close() {
+	_ = t.client.Close() // the octets have gone or were counted as lost
+	_ = t.server.Close()
 }

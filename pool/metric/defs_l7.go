@@ -38,6 +38,10 @@ var (
 		Name: "weir_l7_active_requests", Kind: KindGauge, Labels: []string{"listener"},
 		Help: "Requests being answered.",
 	}
+	L7Tunnels = &Def{
+		Name: "weir_l7_tunnels", Kind: KindGauge, Labels: []string{"listener"},
+		Help: "WebSockets that are open: connections after a 101, which are active requests too.",
+	}
 	L7ReceivedBytes = &Def{
 		Name: "weir_l7_received_bytes_total", Kind: KindCounter, Labels: []string{"listener"},
 		Help: "Bytes of requests received from clients, heads included.",
@@ -78,6 +82,6 @@ var (
 
 var l7Defs = []*Def{
 	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied, L7Hedges, L7HedgesWon,
-	L7Mirrored, L7Active, L7ActiveRequests, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
+	L7Mirrored, L7Active, L7ActiveRequests, L7Tunnels, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
 	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle,
 }
