@@ -256,10 +256,10 @@ func l7RouteTable() table[L7Route] {
 		doc: "Which requests, and where they go: exactly one of `pool` and `split`. A route without conditions\n" +
 			"matches everything. All conditions that are given must hold, and of a list any one.\n\n" +
 			"The more specific route is first, wherever it stands: by host (an exact one, then the longest\n" +
-			"wildcard, then none), then by path (an exact one, the longest prefix, patterns, regular expressions, none), then\n" +
-			"with `method` before without, then by the longest `source`, then by the number of conditions on\n" +
-			"fields, parameters and cookies, exact ones counting more. The order in the file decides last. `weir explain`\n" +
-			"shows the order and what a request makes of it.",
+			"wildcard, then none), then by path (an exact one, the longest prefix, patterns, regular\n" +
+			"expressions, none), then with `method` before without, then by the longest `source`, then by the\n" +
+			"number of conditions on fields, parameters and cookies, exact ones counting more. The order in the\n" +
+			"file decides last. `weir explain` shows the order and what a request makes of it.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080"]

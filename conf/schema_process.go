@@ -64,7 +64,7 @@ func schema() table[Config] {
 func processTable() table[Process] {
 	return table[Process]{
 		head: "[process]",
-		doc:  "What holds for Weir as a whole. `loops`, `memory_limit` and the directories are read at the start, " +
+		doc: "What holds for Weir as a whole. `loops`, `memory_limit` and the directories are read at the start, " +
 			"not at a reload.",
 		example: `
 [process]

@@ -38,7 +38,8 @@ func Explain(c *conf.L4, source netip.Addr, first []byte) (Choice, error) {
 			k.protocol, k.hello = sniff.TLS, &hello
 		case sniff.NotTLS:
 			if c.Protocol != "auto" {
-				return Choice{}, fmt.Errorf("cannot pass a connection without TLS through [[l4]] %q: it has protocol = %q",
+				return Choice{}, fmt.Errorf(
+					"cannot pass a connection without TLS through [[l4]] %q: it has protocol = %q",
 					c.Name, c.Protocol)
 			}
 			k.protocol, _ = sniff.Protocol(first, r.table.protocols)

@@ -14,7 +14,7 @@ import (
 type explainCmd struct {
 	Config   string   `short:"c" required:"" placeholder:"FILE" help:"Configuration file."`
 	Request  []string `arg:"" help:"The request: a URL, or a method and a URL, together or apart."`
-	Header   []string `short:"H" sep:"none" placeholder:"FIELD" help:"A header field, as 'name: value'. Can be repeated."`
+	Header   []string `short:"H" sep:"none" placeholder:"FIELD" help:"A field, as 'name: value'. Can be repeated."`
 	From     string   `default:"127.0.0.1" placeholder:"IP" help:"Address of the client (${default})."`
 	Listener string   `placeholder:"NAME" help:"The listener that the request comes to, instead of that with the port."`
 	All      bool     `help:"Show every route, also all those for other hosts."`

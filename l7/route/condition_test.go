@@ -155,8 +155,14 @@ func TestMethodNotAllowedNeedsTheRest(t *testing.T) {
 
 func TestExplainSaysWhy(t *testing.T) {
 	tab, err := Build([]conf.L7Route{
-		{}, {Host: []string{"x", "y", "z", "a", "b"}}, {Path: "/b"}, {Path: "=/b"}, {Path: "/u/{id}"}, {Path: "~^/x"},
-		{Method: []string{"PUT", "POST"}}, {Source: []string{"192.0.2.0/24", "10.9.0.0/16"}},
+		{},
+		{Host: []string{"x", "y", "z", "a", "b"}},
+		{Path: "/b"},
+		{Path: "=/b"},
+		{Path: "/u/{id}"},
+		{Path: "~^/x"},
+		{Method: []string{"PUT", "POST"}},
+		{Source: []string{"192.0.2.0/24", "10.9.0.0/16"}},
 		{Header: []conf.Condition{{Name: "X-A", Exact: []string{"1", "2"}}}},
 		{Query: []conf.Condition{{Name: "a", Regex: "^b"}}},
 		{Cookie: []conf.Condition{{Name: "c", Absent: true}}},

@@ -64,7 +64,8 @@ func (t *target) parseAuthority(authority string) error {
 	if e, ok := errors.AsType[*message.Error](err); ok {
 		return errors.New(e.Text)
 	}
-	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.Contains(authority[i:], "]") && i+1 < len(authority) {
+	i := strings.LastIndexByte(authority, ':')
+	if i >= 0 && !strings.Contains(authority[i:], "]") && i+1 < len(authority) {
 		port, err := strconv.ParseUint(authority[i+1:], 10, 16)
 		if err != nil {
 			return fmt.Errorf("%q is not a port", authority[i+1:])
@@ -211,14 +212,16 @@ func findListener(c *conf.Config, through string, t *target) (*conf.L4, string, 
 	case through != "" && len(have) == 0:
 		return nil, "", fmt.Errorf("cannot find a listener with the name %q", through)
 	case len(list) == 0:
-		return nil, "", fmt.Errorf("cannot find a listener that serves %s on port %d; there are: %s (choose with --listener)",
+		return nil, "", fmt.Errorf(
+			"cannot find a listener that serves %s on port %d; there are: %s (choose with --listener)",
 			scheme, t.port, strings.Join(have, ", "))
 	case !all(list, one):
 		var names []string
 		for _, o := range list {
 			names = append(names, o.name)
 		}
-		return nil, "", fmt.Errorf("cannot choose among the listeners %s: give one with --listener, or a port in the URL",
+		return nil, "", fmt.Errorf(
+			"cannot choose among the listeners %s: give one with --listener, or a port in the URL",
 			strings.Join(names, ", "))
 	}
 	return list[0].l4, list[0].l7, nil
