@@ -140,6 +140,7 @@ func refuse(_ string, h loop.Handover) {
 func (s *Server) showLoop(index int, st *loop.Stats) {
 	name := strconv.Itoa(index)
 	s.metrics.GaugeFunc(metric.LoopConnections, func() float64 { return float64(st.Watched.Load()) }, name)
+	s.metrics.GaugeFunc(metric.LoopParked, func() float64 { return float64(st.Parked.Load()) }, name)
 	s.metrics.CounterFunc(metric.LoopBackoffs, st.Backoffs.Load, name)
 	s.metrics.CounterFunc(metric.LoopCallbacks, func() uint64 { return st.Progress.Load() / 2 }, name)
 }

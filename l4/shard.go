@@ -78,6 +78,7 @@ func (sh *shard) take(b *binding, fd int, peer netip.AddrPort) {
 // give calls the hand-over function. Should it panic, the connection is closed
 // here: a function that has taken it over does not panic any more.
 func (sh *shard) give(l7 string, h loop.Handover) {
+	h.Loop = sh.events
 	sh.giving = h
 	defer sh.loop.Recovered(sh)
 	sh.server.handOver(l7, h)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,23 +17,32 @@ import (
 	"weir/pool/metric"
 )
 
-// conn is one client connection.
+// conn is one client connection. It belongs to the goroutine that serves it, and to
+// the loop while it is parked.
 type conn struct {
-	s        *Server
-	nc       *loop.Conn
-	name     string // of the listener
-	accepted time.Time
-	sni      string // asked for in the TLS hello, lower case
+	s    *Server
+	name string // of the listener
 
-	// As a PROXY header said; zero where there was none.
-	destination netip.AddrPort
-	tlvs        []byte
+	// As it was handed over. Descriptor and ticket are in it while the connection has no
+	// goroutine, and in nc while it has one.
+	from loop.Handover
+	nc   *loop.Conn // nil without a goroutine
 
-	tls *tlsSource // nil: plain
-	h   *h1.Conn
+	secured *tls.Conn  // nil: plain
+	tls     *tlsSource // below secured
+	h       *h1.Conn   // nil without a goroutine
+	l       *listener  // of the last request, or at the time of the accept
+	open    *metric.Gauge
+
+	place loop.Parking
+	since uint32 // tick in which the wait for a request began
+	begun bool   // what comes before the first request is done
+
+	shard uint8 // of the book of those that are awake
+	ended bool
 
 	// Read by the sweeper. Ticks of its clock; 0 is "not now".
-	idle    atomic.Uint32 // since when a request is waited for
+	idle    atomic.Uint32 // since when a request is waited for, see asked
 	waiting atomic.Uint32 // since when a backend is waited for
 	// A bare FIN of the client cancels the exchange under way (on_client_fin).
 	finCancels atomic.Bool
@@ -47,69 +55,136 @@ type conn struct {
 	tell func()         // called when it is; guarded by mu
 }
 
+// asked is set in conn.idle by the sweeper, under conn.mu, which it holds until it has
+// spoken to h. So whoever finds it there and takes the lock knows that this is over.
+const asked = 1 << 31
+
 // serve is the goroutine of a connection.
 func (c *conn) serve() {
-	defer c.s.remove(c)
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.panicked("connection", p)
+			c.drop()
 		}
-		_ = c.nc.Close() // closed already, but after a panic and a tunnel
 	}()
-	l := c.s.snapshot.Load().listeners[c.name]
-	if l == nil {
-		return // it was taken out of the configuration while the connection came in
-	}
-	if c.s.sampler.Take() {
-		l.stages.accept.Observe(time.Since(c.accepted))
-	}
-	l.active.Add(1)
-	defer l.active.Add(-1)
-	nc, err := c.secure(l)
-	if err != nil {
+	if c.serveRequests() {
+		c.park()
 		return
 	}
-	c.h = h1.NewConn(nc, l.options())
-	defer func() { _ = c.h.Close() }() // gives its buffers back
-	x := &exchange{s: c.s, c: c, h: c.h, client: c.nc.RemoteAddrPort(), scheme: "http"}
-	if c.tls != nil {
-		x.scheme = "https"
-	}
-	for x.reset(l); c.serveRequest(x); x.reset(x.l) {
-	}
-	c.h.CloseGracefully()
+	c.drop()
 }
 
-// secure completes the TLS handshake where the listener has one.
-func (c *conn) secure(l *listener) (net.Conn, error) {
-	if l.tls == nil {
-		return c.nc, nil
+// serveRequests serves until the connection is to be parked, or else to be closed.
+func (c *conn) serveRequests() (parks bool) {
+	if !c.begun {
+		if err := c.begin(); err != nil {
+			return false
+		}
 	}
+	d := c.s.sit(c)
+	c.h = &d.h
+	x := &d.x
+	for {
+		p := c.serveRequest(x)
+		c.l = x.l
+		switch {
+		case p == quiet && c.detach():
+			c.h.Detach()
+			c.h = nil
+			c.inBefore, c.outBefore = 0, 0
+			c.s.rise(d)
+			return true
+		case p == over, p == quiet && !c.s.awake.add(c): // no descriptor was left: stay as it is
+			c.h.CloseGracefully()
+			return false
+		}
+		x.reset(x.l)
+	}
+}
+
+// drop ends a connection under its goroutine.
+func (c *conn) drop() {
+	if c.h != nil {
+		_ = c.h.Close() // gives its buffers back
+	}
+	_ = c.nc.Close() // closed already, but after a panic and a tunnel
+	c.end()
+}
+
+// begin is for what comes once, before the first request.
+func (c *conn) begin() error {
+	// A reload since the accept counts, unless it made another kind of listener of it.
+	if l := c.s.snapshot.Load().listeners[c.name]; l != nil && (l.tls == nil) == (c.l.tls == nil) {
+		c.l = l
+	}
+	if c.s.sampler.Take() {
+		c.l.stages.accept.Observe(time.Since(c.from.Accepted))
+	}
+	if c.l.tls != nil {
+		if err := c.secure(c.l); err != nil {
+			return err
+		}
+	}
+	c.since, c.begun = 0, true
+	return nil
+}
+
+// end takes a connection, which is closed, out of all books.
+func (c *conn) end() {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.s.awake.remove(c)
+	c.open.Add(-1)
+	c.s.leave()
+}
+
+// secure completes the TLS handshake.
+func (c *conn) secure(l *listener) error {
 	c.tls = &tlsSource{Conn: c.nc}
-	ctx, cancel := context.WithTimeout(context.Background(), l.conf.HeaderTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), l.conf.HeaderTimeout-c.waited())
 	defer cancel()
 	tc := tls.Server(c.tls, l.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.s.metrics.Counter(metric.L7Handshakes, c.name, "failed").Inc()
-		c.s.log.Debug("tls handshake failed", "listener", c.name, "client", c.nc.RemoteAddrPort(), "err", err)
-		return nil, err
+		c.s.log.Debug("tls handshake failed", "listener", c.name, "client", c.from.Remote, "err", err)
+		return err
 	}
 	state := tc.ConnectionState()
-	c.sni = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
+	c.from.SNI = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
 	result := "full"
 	if state.DidResume {
 		result = "resumed"
 	}
 	c.s.metrics.Counter(metric.L7Handshakes, c.name, result).Inc()
-	return tc, nil
+	c.secured = tc
+	return nil
 }
 
-// serveRequest reads one request and answers it. It reports whether another one
-// may follow on the connection.
-func (c *conn) serveRequest(x *exchange) bool {
-	c.idle.Store(c.s.sweeper.now())
-	err := c.h.ReadRequest(&x.req)
-	c.idle.Store(0)
+// stream is what requests are read from.
+func (c *conn) stream() net.Conn {
+	if c.secured != nil {
+		return c.secured
+	}
+	return c.nc
+}
+
+// prospect is what comes after a request, or after the wait for one.
+type prospect uint8
+
+const (
+	ask   prospect = iota // another request may follow
+	quiet                 // none came yet: park
+	over                  // the connection is to be closed
+)
+
+// serveRequest reads one request and answers it.
+func (c *conn) serveRequest(x *exchange) prospect {
+	err := c.readRequest(x)
+	if err == h1.ErrQuiet {
+		return quiet
+	}
 	// Only now: a reload during the wait is for this request too.
 	if l := c.s.snapshot.Load().listeners[c.name]; l != nil && l != x.l {
 		x.l = l
@@ -122,7 +197,7 @@ func (c *conn) serveRequest(x *exchange) bool {
 	if err != nil {
 		m, ok := errors.AsType[*message.Error](err)
 		if !ok {
-			return false // no request: there is nobody to tell
+			return over // no request: there is nobody to tell
 		}
 		x.refuse(m.Status, message.Client, m.Reason, nil)
 		if m.Status == 405 {
@@ -138,7 +213,29 @@ func (c *conn) serveRequest(x *exchange) bool {
 	x.l.requests.Add(1)
 	x.run(first)
 	x.l.requests.Add(-1)
-	return c.h.Finish()
+	if !c.h.Finish() {
+		return over
+	}
+	return ask
+}
+
+// readRequest waits for the next request, seen by the sweeper.
+func (c *conn) readRequest(x *exchange) error {
+	now := c.s.sweeper.now()
+	if c.since == 0 {
+		c.since = now
+	}
+	c.idle.Store(now)
+	err := c.h.ReadRequest(&x.req)
+	if c.idle.Swap(0)&asked != 0 {
+		c.mu.Lock() // see asked
+		c.h.Stay()
+		c.mu.Unlock()
+	}
+	if err != h1.ErrQuiet {
+		c.since = 0
+	}
+	return err
 }
 
 // turnAway prepares the answer to a request that there is no memory for, and returns

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"weir/conf"
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/l7/route"
 	"weir/pool/backend"
@@ -64,7 +65,8 @@ func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 	if l == nil {
 		return nil, fmt.Errorf("cannot find l7 listener %q", q.Listener)
 	}
-	x := &exchange{s: s, l: l, c: &conn{s: s, name: l.name, sni: q.SNI}, client: q.Client, scheme: "http"}
+	x := &exchange{s: s, l: l, client: q.Client, scheme: "http"}
+	x.c = &conn{s: s, name: l.name, from: loop.Handover{SNI: q.SNI}}
 	if l.tls != nil {
 		x.scheme = "https"
 	}

@@ -24,13 +24,13 @@ func (x *exchange) how(m *backend.Member, fresh bool) upstream.How {
 
 // introduction is the PROXY header that tells of the exchange's client.
 func (x *exchange) introduction(version string) []byte {
-	c := sniff.ProxyClient{Source: x.client, Destination: x.c.destination, TLVs: x.c.tlvs}
+	c := sniff.ProxyClient{Source: x.client, Destination: x.c.from.Destination, TLVs: x.c.from.TLVs}
 	if !c.Destination.IsValid() {
-		c.Destination = x.c.nc.LocalAddrPort()
+		c.Destination = x.c.from.Local
 	}
 	if version == "v1" {
 		return c.AppendV1(nil)
 	}
-	c.Authority, c.ALPN, c.UniqueID = []byte(x.c.sni), []byte("http/1.1"), x.requestID()
+	c.Authority, c.ALPN, c.UniqueID = []byte(x.c.from.SNI), []byte("http/1.1"), x.requestID()
 	return c.AppendV2(nil)
 }

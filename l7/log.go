@@ -76,7 +76,7 @@ func (x *exchange) logFault() {
 func (x *exchange) record(took time.Duration, in, out uint64) {
 	r := &x.rec
 	*r = accesslog.L7Record{
-		Start: x.started, Duration: took, Listener: x.l.name, Client: x.client, SNI: x.c.sni,
+		Start: x.started, Duration: took, Listener: x.l.name, Client: x.client, SNI: x.c.from.SNI,
 		Proto: "HTTP/1.1", Method: x.req.Method, Host: x.req.Authority, Path: x.req.Path, Query: x.req.Query,
 		Status: x.status, BytesIn: int64(in), BytesOut: int64(out),
 		RequestID: x.requestID(), Retries: x.retries, Stages: x.stages,

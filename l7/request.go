@@ -17,7 +17,7 @@ func (x *exchange) canonicalise() verdict {
 	}
 	// A name that the client's TLS handshake did not ask for must be one that the
 	// certificates stand for, or the wrong virtual host would answer.
-	if sni := x.c.sni; x.l.certs != nil && sni != "" && string(x.req.Host) != sni &&
+	if sni := x.c.from.SNI; x.l.certs != nil && sni != "" && string(x.req.Host) != sni &&
 		!x.l.certs.Covers(string(unbracket(x.req.Host))) {
 		return x.refuse(421, message.Client, "misdirected", nil)
 	}

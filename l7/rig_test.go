@@ -36,6 +36,7 @@ type rig struct {
 	ln      *net.TCPListener
 	log     *syncBuffer
 	name    atomic.Value // of the listener that connections go to
+	loop    *loop.Loop   // that the server parks connections on
 }
 
 // newRig serves the listener "web" of a configuration. %s in it stands for the
@@ -61,12 +62,16 @@ func newRig(t testing.TB, config string, origins ...string) *rig {
 		t.Fatal(err)
 	}
 	r.ln, r.addr = ln, ln.Addr().String()
+	if r.loop, err = loop.New(log); err != nil {
+		t.Fatal(err)
+	}
 	var wg sync.WaitGroup
 	wg.Go(r.accept)
 	t.Cleanup(func() {
 		ln.Close()
 		wg.Wait()
 		r.server.Close()
+		r.loop.Close()
 		r.reg.Close()
 		access.Close()
 	})
@@ -110,10 +115,13 @@ func (r *rig) accept() {
 		h := loop.Handover{
 			FD: fd, Remote: c.RemoteAddr().(*net.TCPAddr).AddrPort(),
 			Local: c.LocalAddr().(*net.TCPAddr).AddrPort(), Accepted: time.Now(), Listener: r.name.Load().(string),
+			Loop: r.loop,
 		}
 		f.Close()
 		c.Close()
-		r.server.Serve(h.Listener, h)
+		if !r.loop.Do(func() { r.server.Serve(h.Listener, h) }) {
+			syscall.Close(fd)
+		}
 	}
 }
 

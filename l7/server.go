@@ -35,8 +35,12 @@ type Server struct {
 	snapshot   atomic.Pointer[Snapshot]
 	overloaded atomic.Bool // new requests are not served
 
+	awake awake
+	desks sync.Pool // of *desk
+	loops sync.Map  // *loop.Loop to struct{}: where connections may be parked
+
 	mu       sync.Mutex
-	conns    map[*conn]struct{}
+	conns    int // open ones, awake and parked
 	draining bool
 	closed   bool
 	empty    chan struct{} // closed when no connection is left; nil while no Drain waits
@@ -52,7 +56,6 @@ func New(o Options) *Server {
 		log: o.Log, metrics: o.Metrics, access: o.Access,
 		transport: upstream.New(upstream.Options{Log: o.Log}),
 		panics:    o.Metrics.Counter(metric.Panics, "l7"),
-		conns:     make(map[*conn]struct{}),
 	}
 	s.snapshot.Store(&Snapshot{})
 	s.sweeper.start(s)
@@ -61,10 +64,16 @@ func New(o Options) *Server {
 
 // Apply puts a snapshot of Build into force. Requests under way finish with the
 // one they began with; connections of a listener that is gone are closed after
-// their next response.
+// their next response, or after a second without a request.
 func (s *Server) Apply(snap *Snapshot) {
 	old := s.snapshot.Swap(snap)
 	old.publish(snap, s.metrics)
+	for name := range old.listeners {
+		if snap.listeners[name] == nil {
+			s.limitParked(s.leaveIfGone)
+			break
+		}
+	}
 }
 
 // Drop closes the idle connections to an endpoint that went down. It is for
@@ -85,22 +94,20 @@ func (s *Server) Shed() {
 // It may be called again and again.
 func (s *Server) SetOverloaded(on bool) { s.overloaded.Store(on) }
 
-// Serve takes over a connection for the listener of that name and serves it in a
-// goroutine of its own.
+// Serve takes over a connection for the listener of that name. It does not block, and
+// is called on h.Loop where that is not nil. A connection is served by a goroutine
+// while it is busy and parked on that loop while it is quiet.
 func (s *Server) Serve(name string, h loop.Handover) {
-	c := &conn{s: s, name: name, accepted: h.Accepted}
-	nc, err := loop.NewConn(h)
-	if err != nil {
-		s.log.Warn("connection lost on hand-over", "listener", name, "err", err)
+	l := s.snapshot.Load().listeners[name]
+	if l == nil || !s.join() {
+		// Taken out of the configuration while the connection came in, or closed.
+		loop.CloseSocket(h.FD)
+		h.Ticket.Release()
 		return
 	}
-	c.nc, c.sni = nc, h.SNI
-	c.destination, c.tlvs = h.Destination, h.TLVs
-	if !s.add(c) {
-		_ = nc.Close() // closing is all there is to do with it
-		return
-	}
-	go c.serve()
+	c := &conn{s: s, name: name, from: h, l: l, open: l.active}
+	c.open.Add(1)
+	c.enter()
 }
 
 // Drain answers what is under way, tells clients to close, and ends connections
@@ -115,8 +122,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	if !s.draining {
 		s.draining = true
 		s.sweeper.drain()
+		s.limitParked(leaveSoon)
 	}
-	if len(s.conns) == 0 {
+	if s.conns == 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -132,10 +140,10 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.closed = true
-	for c := range s.conns {
-		c.kill()
-	}
 	s.mu.Unlock()
+	s.awake.close()
+	s.awake.each((*conn).kill)
+	s.limitParked(leaveAll)
 	<-empty
 	return ctx.Err()
 }
@@ -154,23 +162,23 @@ func (s *Server) Close() {
 	s.transport.Close()
 }
 
-// add takes a connection into the books; false when the server is closed.
-func (s *Server) add(c *conn) bool {
+// join counts a connection; false when the server is closed.
+func (s *Server) join() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	s.conns[c] = struct{}{}
+	s.conns++
 	return true
 }
 
-// remove takes it out again, and tells Drain when it was the last.
-func (s *Server) remove(c *conn) {
+// leave is the opposite, and tells Drain when it was the last.
+func (s *Server) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if len(s.conns) == 0 && s.empty != nil {
+	s.conns--
+	if s.conns == 0 && s.empty != nil {
 		close(s.empty)
 		s.empty = nil
 	}

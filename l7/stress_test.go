@@ -109,7 +109,7 @@ func (s *stress) check(r *rig) {
 	eventually(s.t, "the connections to end", func() bool {
 		r.server.mu.Lock()
 		defer r.server.mu.Unlock()
-		return len(r.server.conns) == 0
+		return r.server.conns == 0
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

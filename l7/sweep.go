@@ -11,15 +11,16 @@ import (
 
 // A client that went away while its backend is silent shows only when somebody
 // looks. The sweeper looks after 200 ms of silence and then every 300 ms; that
-// costs a busy connection two atomic stores per request and no system call.
+// costs a busy connection two atomic stores per request and no system call. The
+// same look finds those that are quiet, to be parked.
 const (
-	tick        = 100 * time.Millisecond
-	firstLook   = 2  // ticks of silence before the first look
-	nextLook    = 3  // ticks between later looks
-	drainedIdle = 10 // ticks that a connection may stay idle in a drain
+	tick        = 50 * time.Millisecond
+	firstLook   = 4  // ticks of silence before the first look
+	nextLook    = 6  // ticks between later looks
+	drainedIdle = 20 // ticks that a connection may stay idle in a drain
 )
 
-// sweeper is the goroutine that looks at all connections.
+// sweeper is the goroutine that looks at all connections that are not parked.
 type sweeper struct {
 	s       *Server
 	clock   atomic.Uint32 // ticks since the start, never 0
@@ -45,8 +46,12 @@ func (w *sweeper) stop() {
 	<-w.done
 }
 
-// now is the present tick. It wraps after 13 years.
-func (w *sweeper) now() uint32 { return w.clock.Load() }
+// now is the present tick, never 0. It has a bit less than its type, see asked, and
+// wraps after three years.
+func (w *sweeper) now() uint32 { return max(w.clock.Load()&^asked, 1) }
+
+// ago is how many ticks have passed since one.
+func (w *sweeper) ago(since uint32) uint32 { return (w.now() - since) &^ asked }
 
 func (w *sweeper) drain() { w.drained.Store(w.now()) }
 
@@ -75,10 +80,11 @@ func (w *sweeper) sweep() {
 	listeners := w.s.snapshot.Load().listeners
 	drained := w.drained.Load()
 	shed := w.shed.Swap(false)
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	for c := range w.s.conns {
-		if since := c.waiting.Load(); since != 0 && isLookDue(w.now()-since) {
+	if shed {
+		w.s.limitParked(leaveIfQuiet)
+	}
+	w.s.awake.each(func(c *conn) {
+		if since := c.waiting.Load(); since != 0 && isLookDue(w.ago(since)) {
 			w.look(c)
 		}
 		switch {
@@ -87,7 +93,8 @@ func (w *sweeper) sweep() {
 		case drained != 0 || listeners[c.name] == nil:
 			w.endIdle(c, drained, drainedIdle)
 		}
-	}
+		w.yield(c)
+	})
 }
 
 func isLookDue(silence uint32) bool {
@@ -127,7 +134,12 @@ func hasUnread(c *loop.Conn) bool {
 // after the one given count. Closing at once would hit requests that are on their way.
 func (w *sweeper) endIdle(c *conn, after, ticks uint32) {
 	since := c.idle.Load()
-	if since != 0 && w.now()-max(since, after) >= ticks {
+	if began := since &^ asked; began == 0 || w.ago(max(began, after)) < ticks {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle.CompareAndSwap(since, since|asked) {
 		c.h.Interrupt()
 	}
 }

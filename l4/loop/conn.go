@@ -169,6 +169,32 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// Detach is the opposite of [NewConn]: it takes the connection out of the runtime's
+// poller, so that a loop can wait for it. Nothing may use c any more, or have it in use;
+// to Close it does nothing. The descriptor is another one than before. On an error, which
+// is that there is none left, c is as it was.
+func (c *Conn) Detach() (Handover, error) {
+	if len(c.data) > 0 {
+		panic("BUG: a connection with unread data was detached")
+	}
+	h := Handover{Local: c.local, Remote: c.remote}
+	// The runtime gives up a descriptor only by closing it.
+	err := c.control("dup", func(fd int) (err error) {
+		h.FD, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return Handover{}, err
+	}
+	if c.closed.Swap(true) {
+		CloseSocket(h.FD)
+		return Handover{}, net.ErrClosed
+	}
+	h.Ticket, c.ticket = c.ticket, limit.Ticket{}
+	_ = c.file.Close() // the connection lives on in its duplicate
+	return h, nil
+}
+
 // CloseWrite ends the writing direction: the peer reads what was written and then the end.
 func (c *Conn) CloseWrite() error {
 	c.finSent.Store(true)

@@ -59,6 +59,11 @@ func (p *epoll) rewatch(fd int) error { return p.control(unix.EPOLL_CTL_MOD, fd,
 // watchReads reports fd as long as it is readable (level-triggered).
 func (p *epoll) watchReads(fd int) error { return p.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN) }
 
+// watchPeer is watchReads that reports the end of the peer's direction as well.
+func (p *epoll) watchPeer(fd int) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLRDHUP)
+}
+
 // forget ends the reports of fd, which must still be open.
 func (p *epoll) forget(fd int) error { return p.control(unix.EPOLL_CTL_DEL, fd, 0) }
 

@@ -27,4 +27,8 @@ type Handover struct {
 	TLVs        []byte
 
 	Listener string // the listener that accepted the connection
+
+	// Loop is the one that gave the connection away, on which it may be parked; nil
+	// where there is none.
+	Loop *Loop
 }

@@ -53,6 +53,7 @@ type Stats struct {
 	// is odd and stands still, the loop is blocked.
 	Progress atomic.Uint64
 	Watched  atomic.Int64  // descriptors of connections
+	Parked   atomic.Int64  // those of them that are parked, see Loop.Park
 	Backoffs atomic.Uint64 // times a listener left the queue because descriptors or memory ran out
 	Panics   atomic.Uint64 // callbacks that panicked
 }
@@ -67,6 +68,7 @@ type Loop struct {
 	scratch []byte
 	stats   Stats
 	dialed  dialAddr
+	parked  parked
 
 	firstEphemeral uint16
 
@@ -119,7 +121,8 @@ func New(log *slog.Logger) (*Loop, error) {
 func (l *Loop) OnBackoff(fn func()) { l.onBackoff = fn }
 
 // Close stops the loop and returns when its goroutine has ended. Descriptors that
-// are still watched stay open: their owners must close them before.
+// are still watched stay open: their owners must close them before. Owners of parked
+// connections are told to leave.
 func (l *Loop) Close() {
 	l.Do(func() { l.stop = true })
 	<-l.done
@@ -229,6 +232,8 @@ func (l *Loop) run() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	l.runTasks() // those that came after the last look; from now on there are no more
+	l.evict()
 	if err := l.p.close(); err != nil {
 		l.log.Error("cannot close event queue", "error", err)
 	}

@@ -94,6 +94,9 @@ var (
 	ErrIdle = errors.New("no request came in time")
 	// ErrInterrupted ends a wait for a request after Interrupt: close without an answer.
 	ErrInterrupted = errors.New("the wait for a request was interrupted")
+	// ErrQuiet ends a wait for a request after Yield: nothing of one has come. The
+	// connection is fit for another ReadRequest, or for Detach.
+	ErrQuiet = errors.New("the wait for a request was given up for now")
 	// ErrShort says that a response body ended before its announced length: Abort.
 	ErrShort = errors.New("the response body is shorter than announced")
 	// ErrLong says that a response body would exceed its announced length: Abort.
@@ -105,8 +108,8 @@ var (
 // Conn is one client connection.
 //
 // While a request is in progress one goroutine may call ReadBody and Trailers, and
-// another WriteInterim, WriteHead, WriteBody, EndBody and Flush. Interrupt may be
-// called by any goroutine. All else belongs to the one that serves the connection.
+// another WriteInterim, WriteHead, WriteBody, EndBody and Flush. Interrupt and Yield
+// may be called by any goroutine. All else belongs to the one that serves the connection.
 type Conn struct {
 	nc  net.Conn
 	vec vectorWriter // nc if it can write several slices at once, else nil
@@ -119,6 +122,7 @@ type Conn struct {
 	closed   bool // the net.Conn is, by us
 
 	interrupted atomic.Bool
+	yield       atomic.Bool
 	stopped     atomic.Bool // StopBody was called for this body
 }
 
@@ -130,9 +134,15 @@ type vectorWriter interface {
 // NewConn makes a Conn on nc, which it owns from now on. With TLS the handshake
 // should be complete, or it counts towards KeepAliveTimeout.
 func NewConn(nc net.Conn, o *Options) *Conn {
-	c := &Conn{nc: nc, opt: o.orDefault()}
-	c.vec, _ = nc.(vectorWriter)
+	c := new(Conn)
+	c.Reset(nc, o)
 	return c
+}
+
+// Reset makes a Conn on nc of one that was closed or detached, or is zero.
+func (c *Conn) Reset(nc net.Conn, o *Options) {
+	*c = Conn{nc: nc, opt: o.orDefault()}
+	c.vec, _ = nc.(vectorWriter)
 }
 
 // SetOptions replaces the options, between two requests: after a reload.

@@ -45,6 +45,7 @@ func timeout(reason, text string) error {
 // live until the next call of ReadRequest or Close. The errors are:
 //
 //   - io.EOF, ErrIdle, ErrInterrupted: no request came; close without an answer
+//   - ErrQuiet: no request came yet; after Yield only
 //   - *message.Error: answer its Status and close; 408 when the head took longer
 //     than HeaderTimeout, however it trickled in
 //   - io.ErrUnexpectedEOF and errors of the net.Conn: the client is gone
@@ -77,7 +78,9 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 			return nil
 		}
 		if err := c.readHead(began); err != nil {
-			in.broken, in.quiet = true, began.IsZero()
+			if err != ErrQuiet {
+				in.broken, in.quiet = true, began.IsZero()
+			}
 			return err
 		}
 	}
@@ -182,6 +185,9 @@ func (c *Conn) readHead(began time.Time) error {
 		// After arming: Interrupt sets the flag first, so either it is seen here or its deadline holds.
 		if began.IsZero() && c.interrupted.Load() {
 			return ErrInterrupted
+		}
+		if in.w == 0 && c.yield.Load() {
+			return ErrQuiet
 		}
 		n, err := c.read(in.head.B[in.w:])
 		in.w += n

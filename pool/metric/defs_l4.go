@@ -59,6 +59,10 @@ var (
 		Name: "weir_loop_connections", Kind: KindGauge, Labels: []string{"loop"},
 		Help: "Descriptors of connections that a loop watches.",
 	}
+	LoopParked = &Def{
+		Name: "weir_loop_parked_connections", Kind: KindGauge, Labels: []string{"loop"},
+		Help: "HTTP connections among them that are quiet, and cost no goroutine and no buffer.",
+	}
 	LoopBackoffs = &Def{
 		Name: "weir_loop_accept_backoffs_total", Kind: KindCounter, Labels: []string{"loop"},
 		Help: "Times a loop stopped accepting for a moment because descriptors or memory ran out.",
@@ -76,5 +80,5 @@ var (
 var l4Defs = []*Def{
 	L4Accepted, L4Refused, L4Active, L4ReceivedBytes, L4SentBytes, L4Spliced, L4Pipes, L4Closed, L4HandedOver,
 	L4Routed, L4ConnectFailures, L4Handshakes,
-	LoopConnections, LoopBackoffs, LoopCallbacks, LoopStalls,
+	LoopConnections, LoopParked, LoopBackoffs, LoopCallbacks, LoopStalls,
 }
