@@ -82,16 +82,23 @@ func startRedis(t testing.TB, args ...string) string {
 	return addr
 }
 
+// nginxText is a text that can be compressed.
+var nginxText = strings.Repeat("what can be compressed well, ", 40000)
+
 // startNginx runs nginx as an HTTP origin and returns its address. It serves
 //
 //	/hello      "hello from nginx\n"
 //	/file       1 MiB of the pattern
 //	/chunked    the same, in chunks
+//	/text       nginxText, compressed in chunks for who accepts gzip
+//	/moved      a redirect to /hello, by its own address
 func startNginx(t testing.TB) string {
 	t.Helper()
 	dir, addr := t.TempDir(), freeAddr(t)
-	if err := os.WriteFile(filepath.Join(dir, "file"), patternBytes(1<<20), 0o644); err != nil {
-		t.Fatal(err)
+	for name, body := range map[string][]byte{"file": patternBytes(1 << 20), "text": []byte(nginxText)} {
+		if err := os.WriteFile(filepath.Join(dir, name), body, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	who := ""
 	if os.Getuid() == 0 {
@@ -113,6 +120,9 @@ http {
 	server {
 		listen %[3]s;
 		root %[2]s;
+		default_type text/plain;
+		location = /chunked { alias %[2]s/file; ssi on; ssi_types *; }
+		location = /text { gzip on; gzip_types *; gzip_min_length 1; }
 		location = /hello { return 200 "hello from nginx\n"; }
 		location = /moved { return 302 http://%[3]s/hello; }
 	}
