@@ -60,8 +60,8 @@ e2e: ## run the built binary against real servers
 race-e2e: ## the same with a binary built for the race detector
 	WEIR_E2E_RACE=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -skip 'Row21_SlowReader|Row25' $(E2E)
 
-torture: ## the long forms of the e2e tests: 1,000 reloads and the like
-	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row' $(E2E)
+torture: ## the long forms of the e2e tests: 1,000 reloads, bodies of 2 GiB and the like
+	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row|LargeBodies' $(E2E)
 
 .PHONY: bench-torture
 bench-torture: build ## misbehave in every way for DURATION, 10m without; SEED=n plays one again

@@ -99,7 +99,7 @@ func TestCurlRequests(t *testing.T) {
 		f("/name", 200, "a", "-X", method)
 	}
 	f("/name?q=%20%22%c3%a9&&=", 200, "a")
-	f("/a/b/../../name", 200, "a")                               // curl resolves the dots
+	f("/a/b/../../name", 200, "a")                                   // curl resolves the dots
 	f("/a/b/../../name", 400, "", "--path-as-is", "-o", "/dev/null") // or it does not
 	f("/name", 400, "", "-H", "Host:", "-o", os.DevNull)
 	f("/status/404", 404, "")
