@@ -5,6 +5,7 @@ import "net/netip"
 // pool checks one pool.
 func (ck *checker) pool(p *Pool) {
 	ck.servers(p)
+	ck.balance(p)
 	ck.poolTLS(p)
 	ck.health(&p.Health)
 	ck.sources(p)

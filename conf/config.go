@@ -81,7 +81,8 @@ type DNS struct {
 type Pool struct {
 	Name           string
 	Servers        []Server
-	Balance        string // round_robin, least_conn, p2c, random, source_hash
+	Balance        string // round_robin, least_conn, p2c, random, least_latency, source_hash, hash
+	HashBy         HashBy // of balance hash
 	ConnectTimeout time.Duration
 	ConnectTries   int           // servers that one connection tries; 0: 16
 	ConnectTotal   time.Duration // all tries of one L4 session; 0: no limit

@@ -22,6 +22,11 @@ queue_timeout = "3s"
 proxy_protocol = "v2"
 slow_start = "30s"
 
+[pool.tenants]
+servers = ["10.0.0.3:8080", "10.0.0.4:8080"]
+balance = "hash"
+hash_by = "header:X-Tenant"
+
 [pool.app.health]
 type = "http"
 path = "/healthz"
@@ -47,10 +52,18 @@ func poolServerKeys() []key[Pool] {
 		{
 			name: "balance", def: `"round_robin"`,
 			value: one(func(p *Pool) *string { return &p.Balance },
-				choice("round_robin", "least_conn", "p2c", "random", "source_hash")),
+				choice("round_robin", "least_conn", "p2c", "random", "least_latency", "source_hash", "hash")),
 			doc: "How a server is chosen: in turn by weight, the one with the fewest connections for its " +
-				"weight, the better of two at random (`p2c`), at random, or always the same one for a client " +
-				"address.",
+				"weight, the better of two at random (`p2c`), at random, the quicker of two at random " +
+				"(`least_latency`), always the same one for a client address, or for what `hash_by` names. " +
+				"TCP listeners have no answers to time: `least_latency` is `p2c` for them.",
+		},
+		{
+			name: "hash_by", none: "needed with `balance = \"hash\"`",
+			value: one(func(p *Pool) *HashBy { return &p.HashBy }, hashBy()),
+			doc: "What chooses the server of a request: the client's address, the path without the query, a field " +
+				"or a cookie. A request without that field or cookie goes by the client's address, as all " +
+				"connections of TCP listeners do. When a server leaves, only its share moves.",
 		},
 	}
 }

@@ -54,6 +54,11 @@ type PoolChance struct {
 	Pool    string         `json:"pool"`
 	Percent float64        `json:"percent"`
 	Group   *backend.Group `json:"-"`
+
+	// Hash is what chooses the server where the pool's balancer goes by one, and
+	// HashOf what it was made of, in words.
+	Hash   uint64 `json:"-"`
+	HashOf string `json:"-"`
 }
 
 // Explain takes a request through the steps of an exchange up to the choice of the
@@ -132,7 +137,7 @@ func (e *Explanation) choosePool(x *exchange) {
 	sp := x.route.split
 	if sp == nil {
 		if x.route.group != nil {
-			e.Pools = []PoolChance{{x.route.pool, 100, x.route.group}}
+			e.Pools = []PoolChance{x.chance(x.route, 100)}
 		}
 		return
 	}
@@ -144,7 +149,7 @@ func (e *Explanation) choosePool(x *exchange) {
 	switch {
 	case sticks:
 		side := sp.sides[sp.by.Side(point)]
-		e.Pools, e.PoolBy = []PoolChance{{side.pool, 100, side.group}}, name
+		e.Pools, e.PoolBy = []PoolChance{x.chance(side, 100)}, name
 		return
 	case sp.cookie != "":
 		e.PoolBy = "drawn, and kept in " + name
@@ -155,7 +160,23 @@ func (e *Explanation) choosePool(x *exchange) {
 	}
 	for i, side := range sp.sides {
 		if share := sp.by.Share(i); share > 0 {
-			e.Pools = append(e.Pools, PoolChance{side.pool, math.Round(share*1e4) / 100, side.group})
+			e.Pools = append(e.Pools, x.chance(side, math.Round(share*1e4)/100))
 		}
 	}
+}
+
+// chance says that the request goes to the pool of r, and what of the request chooses
+// the server there.
+func (x *exchange) chance(r *routeState, percent float64) PoolChance {
+	c := PoolChance{Pool: r.pool, Percent: percent, Group: r.group}
+	hash, has := x.hash(&r.hashKey)
+	c.Hash, c.HashOf = hash, "client address "+x.client.Addr().String()
+	what := conf.HashBy{Of: r.hashKey.of, Name: r.hashKey.name}.String()
+	switch {
+	case has:
+		c.HashOf = what
+	case what != "" && what != "source":
+		c.HashOf += ", since " + what + " is missing"
+	}
+	return c
 }

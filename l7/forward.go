@@ -15,7 +15,8 @@ import (
 func (x *exchange) forward() verdict {
 	g := x.route.group
 	g.RequestStarted()
-	x.query.Reset(backend.HashAddr(x.client.Addr()))
+	hash, _ := x.hash(&x.route.hashKey)
+	x.query.Reset(hash)
 	if err := x.readAhead(); err != nil {
 		return x.clientFailed(err)
 	}
@@ -69,12 +70,14 @@ func (x *exchange) attempt(fresh bool) error {
 	up.SetTimeouts(upstream.Timeouts{Head: x.headTimeout(), Body: x.route.conf.ReadTimeout})
 	up.SetHead(x.appendRequestHead(up.Head(x.headSize())), x.req.Framing, x.req.ContentLength)
 	began = x.clock()
+	m, asked := x.member, x.timing()
 	if err = x.answer(x.sendBody()); err != nil {
 		if cause := x.dropConn(); cause != nil {
 			return cause
 		}
 		return err
 	}
+	x.observe(m, asked)
 	if x.timed {
 		x.stages.FirstByte = time.Since(began)
 	}

@@ -19,6 +19,7 @@ import (
 type mirror struct {
 	conf    *conf.Mirror
 	group   *backend.Group
+	hashKey hashKey
 	pending atomic.Int64
 
 	sent, failed, leftOut *metric.Counter
@@ -27,13 +28,13 @@ type mirror struct {
 func (s *Server) newMirror(
 	c *conf.Mirror, pools []conf.Pool, groups func(string) *backend.Group,
 ) (*mirror, error) {
-	g := groups(c.Pool)
-	if g == nil || !slices.ContainsFunc(pools, func(p conf.Pool) bool { return p.Name == c.Pool }) {
+	g, at := groups(c.Pool), slices.IndexFunc(pools, func(p conf.Pool) bool { return p.Name == c.Pool })
+	if g == nil || at < 0 {
 		return nil, fmt.Errorf("cannot find pool %q to mirror to", c.Pool)
 	}
 	m := s.metrics
 	return &mirror{
-		conf: c, group: g,
+		conf: c, group: g, hashKey: newHashKey(&pools[at]),
 		sent:    m.Counter(metric.L7Mirrored, c.Pool, "sent"),
 		failed:  m.Counter(metric.L7Mirrored, c.Pool, "failed"),
 		leftOut: m.Counter(metric.L7Mirrored, c.Pool, "left_out"),
@@ -109,7 +110,7 @@ func (x *exchange) mirror() {
 	r := &x.req
 	c.head = x.appendRequestHead(make([]byte, 0, x.headSize()))
 	c.method, c.framing = string(r.Method), r.Framing
-	c.hash = backend.HashAddr(x.client.Addr())
+	c.hash, _ = x.hash(&m.hashKey)
 	if version := m.group.Conf().ProxyProtocol; version != "off" && version != "" {
 		c.proxy = x.introduction(version)
 	}

@@ -47,16 +47,17 @@ type listener struct {
 
 // routeState is one [[l7.route]] with what it needs at run time.
 type routeState struct {
-	name   string // for logs and metrics
-	conf   *conf.L7Route
-	pool   string
-	group  *backend.Group
-	split  *split // of which this is one side; nil: the one pool
-	names  *privateNames
-	hidden []string // response fields that are not sent on, lower case
-	again  again
-	body   int64   // largest request body, 0: no limit
-	act    *action // what the route does beside its pool; nil: nothing
+	name    string // for logs and metrics
+	conf    *conf.L7Route
+	pool    string
+	group   *backend.Group
+	split   *split // of which this is one side; nil: the one pool
+	names   *privateNames
+	hidden  []string // response fields that are not sent on, lower case
+	hashKey hashKey  // what chooses a server of the pool
+	again   again
+	body    int64   // largest request body, 0: no limit
+	act     *action // what the route does beside its pool; nil: nothing
 
 	requests  [statusClasses]*metric.Counter
 	seconds   *metric.Histogram
@@ -255,6 +256,7 @@ func (s *Server) buildPool(r *routeState, pools []conf.Pool, groups func(string)
 		host = r.conf.RewriteHost.Text
 	}
 	r.names = newPrivateNames(pools[at].Servers, host)
+	r.hashKey = newHashKey(&pools[at])
 	s.showTransport(r.pool)
 	r.retries = s.metrics.Counter(metric.L7Retries, r.pool)
 	r.denied = s.metrics.Counter(metric.L7RetriesDenied, r.pool)

@@ -36,4 +36,6 @@ const (
 	balanceP2C        = "p2c"
 	balanceRandom     = "random"
 	balanceSourceHash = "source_hash"
+	balanceHash       = "hash" // source_hash with a Query.Hash of something else
+	balanceLatency    = "least_latency"
 )

@@ -11,7 +11,7 @@ import (
 )
 
 var balancers = []string{
-	balanceRoundRobin, balanceLeastConn, balanceP2C, balanceRandom, balanceSourceHash,
+	balanceRoundRobin, balanceLeastConn, balanceP2C, balanceRandom, balanceSourceHash, balanceHash, balanceLatency,
 }
 
 // group commits one pool and returns its group.

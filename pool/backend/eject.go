@@ -34,6 +34,9 @@ func (m *Member) Report(o Outcome) {
 	case Outraced:
 		m.failed(o, e.outraced.Add(1), maxOutraced)
 	case Reset, Timeout, ServerError:
+		if m.group.Timed() {
+			m.latency.worsen(time.Now().UnixNano())
+		}
 		m.failed(o, e.failures.Add(1), m.group.Conf().Ejection.Failures)
 	case LocalError:
 		// Weir's own trouble says nothing about the member.

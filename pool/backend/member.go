@@ -18,6 +18,7 @@ type Member struct {
 	received atomic.Uint64
 	sent     atomic.Uint64
 	_        [24]byte
+	latency  latency
 
 	id       uint32
 	group    *Group

@@ -122,6 +122,7 @@ func (g *Group) show(m *Member) {
 	r.CounterFunc(metric.BackendSessions, m.sessions.Load, g.name, m.name)
 	r.CounterFunc(metric.BackendReceivedBytes, m.received.Load, g.name, m.name)
 	r.CounterFunc(metric.BackendSentBytes, m.sent.Load, g.name, m.name)
+	r.GaugeFunc(metric.BackendLatency, func() float64 { return m.Latency().Seconds() }, g.name, m.name)
 	r.GaugeFunc(metric.BackendInFlight, func() float64 { return float64(m.inFlight.Load()) }, g.name, m.name)
 	r.GaugeFunc(metric.BackendUp, func() float64 {
 		if m.rotating.Load() {
@@ -135,7 +136,7 @@ func (g *Group) show(m *Member) {
 func (g *Group) hide(m *Member) {
 	r := g.r.metrics
 	for _, d := range []*metric.Def{
-		metric.BackendPicks, metric.BackendInFlight, metric.BackendUp,
+		metric.BackendPicks, metric.BackendInFlight, metric.BackendUp, metric.BackendLatency,
 		metric.BackendSessions, metric.BackendReceivedBytes, metric.BackendSentBytes,
 	} {
 		r.Unregister(d, g.name, m.name)

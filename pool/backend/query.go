@@ -13,7 +13,8 @@ const maxTries = 16
 // so far, none of which it gets again. The zero Query is ready for use. It is a
 // plain value with no resources and belongs to one goroutine at a time.
 type Query struct {
-	// Hash is the caller's hash of the client's address. Only source_hash looks at it.
+	// Hash is the caller's hash of the client's address, or of what the pool's hash_by
+	// names. Only source_hash and hash look at it.
 	Hash  uint64
 	count uint32
 	tried [maxTries]uint32 // ids of members
@@ -56,6 +57,15 @@ func HashAddr(a netip.Addr) uint64 {
 	}
 	h := uint64(14695981039346656037)
 	for _, b := range a.As16() {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
+}
+
+// HashBytes is the Hash of a value: as HashAddr, the same everywhere.
+func HashBytes(value []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range value {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
 	return h

@@ -120,7 +120,8 @@ var errPanicked = errors.New("the lookup failed inside Weir, see the log")
 // configuration in memory.
 func checkPool(p *conf.Pool) error {
 	switch p.Balance {
-	case "", balanceRoundRobin, balanceLeastConn, balanceP2C, balanceRandom, balanceSourceHash:
+	case "", balanceRoundRobin, balanceLeastConn, balanceP2C, balanceRandom, balanceSourceHash,
+		balanceHash, balanceLatency:
 	default:
 		return fmt.Errorf("cannot use pool %q: unknown balance %q", p.Name, p.Balance)
 	}

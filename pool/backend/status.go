@@ -33,6 +33,8 @@ type MemberStatus struct {
 	MaxConns        int     `json:"max_conns"`
 	Picks           uint64  `json:"picks"`
 
+	Latency time.Duration `json:"latency_ns,omitempty"` // lately, where the balancer looks at it
+
 	ConsecutiveFailures int          `json:"consecutive_failures"` // resets, timeouts, 5xx
 	ConnectTimeouts     int          `json:"connect_timeouts"`     // in a row
 	EjectedUntil        *time.Time   `json:"ejected_until,omitempty"`
@@ -114,6 +116,7 @@ func (m *Member) status() MemberStatus {
 		InRotation: m.rotating.Load(), Weight: m.weight(), EffectiveWeight: float64(m.effective) / rampScale,
 		Backup: m.entry.backup, Drain: m.drain, Maintenance: m.inMaintenance(),
 		InFlight: m.InFlight(), MaxConns: m.entry.maxConns, Picks: m.picks.Load(),
+		Latency:             m.Latency(),
 		ConsecutiveFailures: int(e.failures.Load()), ConnectTimeouts: int(e.timeouts.Load()),
 		Ejections: e.ejection.level,
 	}

@@ -14,12 +14,13 @@ type table struct {
 	pool   *conf.Pool
 	socket *Socket
 	tries  uint32 // members that one query may try
+	timed  bool   // how quickly members answer counts
 	tiers  [tierCount]tier
 }
 
 // newTable makes a table of g without members.
 func newTable(g *Group) *table {
-	t := &table{pool: g.pool, socket: g.socket, tries: maxTries}
+	t := &table{pool: g.pool, socket: g.socket, tries: maxTries, timed: g.pool.Balance == balanceLatency}
 	if n := g.pool.ConnectTries; n > 0 {
 		t.tries = uint32(min(n, maxTries))
 	}
@@ -68,7 +69,9 @@ func newTier(balance string, slots []slot, turn *atomic.Uint64, total int) tier 
 		t.balancer = &powerOfTwo{slots: slots, wheel: newWheel(slots)}
 	case balanceRandom:
 		t.balancer = &random{slots: slots, wheel: newWheel(slots)}
-	case balanceSourceHash:
+	case balanceLatency:
+		t.balancer = &leastLatency{slots: slots, wheel: newWheel(slots)}
+	case balanceSourceHash, balanceHash:
 		t.balancer = newSourceHash(slots, total)
 	default:
 		t.balancer = &roundRobin{slots: slots, wheel: newWheel(slots), turn: turn}

@@ -37,6 +37,12 @@ var (
 		MaxSets: backendSets,
 		Help:    "Sessions and exchanges that are on the backend.",
 	}
+	BackendLatency = &Def{
+		Name: "weir_backend_latency_seconds", Kind: KindGauge, Labels: []string{"pool", "backend"},
+		MaxSets: backendSets,
+		Help: "Time the backend takes to begin an answer, by what balance = least_latency goes by: a moving average " +
+			"that follows a rise at once and a fall slowly. 0 where nothing was timed.",
+	}
 	BackendSessions = &Def{
 		Name: "weir_backend_l4_sessions_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
 		MaxSets: backendSets,
@@ -88,5 +94,5 @@ var backendDefs = []*Def{
 	BackendUp, BackendStateChanges, BackendEjections, BackendPicks, BackendPickFailures,
 	BackendInFlight, BackendSessions, BackendReceivedBytes, BackendSentBytes, BackendChecks, BackendSocketFailures,
 	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
-	BackendNoPorts,
+	BackendNoPorts, BackendLatency,
 }

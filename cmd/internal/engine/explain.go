@@ -79,7 +79,7 @@ func Explain(c *conf.Config, ask *Ask) (*Explanation, error) {
 		return nil, err
 	}
 	for _, p := range e.L7.Pools {
-		e.Backends = append(e.Backends, o.choose(p, ask.From))
+		e.Backends = append(e.Backends, o.choose(p))
 	}
 	return e, nil
 }
@@ -148,12 +148,12 @@ func (o *offline) quietPools() []conf.Pool {
 }
 
 // choose asks the pool's balancer, with every server healthy and idle.
-func (o *offline) choose(p l7.PoolChance, from netip.Addr) BackendChoice {
+func (o *offline) choose(p l7.PoolChance) BackendChoice {
 	at := slices.IndexFunc(o.config.Pools, func(c conf.Pool) bool { return c.Name == p.Pool })
 	pool := &o.config.Pools[at]
 	b := BackendChoice{Pool: p.Pool, Balance: pool.Balance, Servers: candidates(pool)}
 	var q backend.Query
-	q.Reset(backend.HashAddr(from))
+	q.Reset(p.Hash)
 	m, err := p.Group.Pick(&q)
 	if err == nil {
 		defer m.Done()
@@ -169,8 +169,8 @@ func (o *offline) choose(p l7.PoolChance, from netip.Addr) BackendChoice {
 		b.Why = err.Error()
 	case len(b.Servers) == 1:
 		b.Backend, b.Why = m.Name(), "it is the only one"
-	case pool.Balance == "source_hash":
-		b.Backend, b.Why = m.Name(), fmt.Sprintf("source_hash of %s, while all servers are healthy", from)
+	case pool.Balance == "source_hash" || pool.Balance == "hash":
+		b.Backend, b.Why = m.Name(), fmt.Sprintf("%s of %s, while all servers are healthy", pool.Balance, p.HashOf)
 	default:
 		b.Why = pool.Balance + " decides when the request is there, by turn, chance or load"
 	}

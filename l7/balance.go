@@ -1,0 +1,64 @@
+package l7
+
+import (
+	"strings"
+	"time"
+
+	"weir/conf"
+	"weir/l7/message"
+	"weir/l7/route"
+	"weir/pool/backend"
+)
+
+// hashKey is what of a request chooses the server, where its pool has balance =
+// "hash". The zero hashKey is the client's address.
+type hashKey struct {
+	of    string // as conf.HashBy
+	name  string // of a field in lower case
+	known message.ID
+}
+
+func newHashKey(p *conf.Pool) hashKey {
+	k := hashKey{of: p.HashBy.Of, name: p.HashBy.Name}
+	if k.of == "header" {
+		k.known = message.Lookup([]byte(k.name))
+		k.name = strings.ToLower(k.name)
+	}
+	return k
+}
+
+// hash is the hash of what k looks at, and says whether the request has it. One that
+// has not goes by the client's address.
+func (x *exchange) hash(k *hashKey) (hash uint64, has bool) {
+	var value []byte
+	switch k.of {
+	case "path":
+		value, has = x.req.Match, true
+	case "header":
+		value, has = route.Field(&x.lookup, k.name, k.known)
+	case "cookie":
+		value, has = route.Cookie(&x.lookup, k.name)
+	}
+	if !has {
+		return backend.HashAddr(x.client.Addr()), false
+	}
+	return backend.HashBytes(value), true
+}
+
+// timing is the time an attempt begins, where its pool wants to know how long it
+// takes. A body that comes while it is sent takes the time of the client, so such
+// requests say nothing of the server.
+func (x *exchange) timing() time.Time {
+	if !x.route.group.Timed() || x.req.HasBody() && !x.whole && x.req.ContentLength != int64(len(x.first)) {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// observe tells the member how long it took to answer an attempt that began so. A
+// hedge that has won is another member, asked at another time.
+func (x *exchange) observe(m *backend.Member, began time.Time) {
+	if !began.IsZero() && x.member == m {
+		m.Observe(time.Since(began))
+	}
+}
