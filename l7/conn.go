@@ -318,6 +318,6 @@ func (c *conn) isGone() bool {
 
 // kill closes the connection under the goroutine that serves it.
 func (c *conn) kill() {
+	c.cancel()       // first, since closing waits for a tunnel that it ends
 	_ = c.nc.Close() // whoever reads or writes sees it
-	c.cancel()
 }

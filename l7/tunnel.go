@@ -31,6 +31,8 @@ func (x *exchange) tunnel() verdict {
 	defer t.close()
 	t.watch()
 	defer t.watcher.Stop()
+	x.c.onGone(t.interrupt)
+	defer x.c.onGone(nil)
 	up, down := half{t: t, dst: server, src: client}, half{t: t, dst: client, src: server}
 	var wg sync.WaitGroup
 	wg.Go(func() { up.relay(early) })
@@ -72,8 +74,18 @@ func (t *tunnel) watch() {
 
 func (t *tunnel) touch() { t.active.Store(t.s.sweeper.now()) }
 
-// close ends both connections, and so both directions.
+// interrupt ends what both directions are at, a write that is stuck too. It does not
+// block.
+func (t *tunnel) interrupt() {
+	past := time.Unix(1, 0)
+	_ = t.client.SetDeadline(past) // one that is closed has nothing to interrupt
+	_ = t.server.SetDeadline(past)
+}
+
+// close ends both connections, and so both directions. Closing one waits for who
+// reads it, and that one may be writing to the other: see half.move.
 func (t *tunnel) close() {
+	t.interrupt()
 	_ = t.client.Close() // the octets have gone or were counted as lost
 	_ = t.server.Close()
 }
