@@ -151,6 +151,9 @@ func (c *conn) secure(l *listener) error {
 		c.s.log.Debug("tls handshake failed", "listener", c.name, "client", c.from.Remote, "err", err)
 		return err
 	}
+	// A client with Nagle's algorithm on waits for this with its first request; often
+	// nothing of ours follows soon that would acknowledge the last word of the handshake.
+	c.nc.Acknowledge()
 	state := tc.ConnectionState()
 	c.from.SNI = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
 	result := "full"

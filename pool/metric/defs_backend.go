@@ -78,11 +78,11 @@ var (
 	}
 	BackendQueueSeconds = &Def{
 		Name: "weir_backend_queue_seconds", Kind: KindHistogram, Labels: []string{"pool"},
-		Help: "Time sessions waited in the queue of the pool, however it ended.",
+		Help: "Time sessions and requests waited in the queue of the pool, however it ended.",
 	}
 	BackendQueueOverflows = &Def{
 		Name: "weir_backend_queue_overflows_total", Kind: KindCounter, Labels: []string{"pool"},
-		Help: "Sessions turned away because the queue of the pool was full or off.",
+		Help: "Sessions and requests turned away because the queue of the pool was full or off.",
 	}
 	BackendDNSLookups = &Def{
 		Name: "weir_backend_dns_lookups_total", Kind: KindCounter, Labels: []string{"result"},
