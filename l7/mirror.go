@@ -21,6 +21,7 @@ type mirror struct {
 	group   *backend.Group
 	hashKey hashKey
 	pending atomic.Int64
+	kept    atomic.Int64 // octets of bodies, of copies under way and to come
 
 	sent, failed, leftOut *metric.Counter
 }
@@ -48,7 +49,7 @@ type copied struct {
 	proxy []byte // introduces the client; nil: the pool does not want it
 	head  []byte
 	body  []byte
-	skip  bool // the body is longer than what is kept
+	skip  bool // the body is longer than what is kept, or there is no room for it
 	done  bool // all of the body was seen
 
 	method  string
@@ -71,11 +72,28 @@ func (x *exchange) beginMirror(m *mirror) {
 	x.acted.mirrored = &copied{m: m, done: !r.HasBody()}
 }
 
+// reserve makes sure that n more octets may be kept: no more than as if all copies that
+// may be under way had the longest of bodies.
+func (m *mirror) reserve(n int) bool {
+	if m.kept.Add(int64(n)) > int64(m.conf.MaxBody)*int64(m.conf.MaxPending) {
+		m.kept.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
 // restart forgets the body: it is sent from its beginning once more.
 func (c *copied) restart() {
 	if c != nil {
-		c.body, c.skip, c.done = c.body[:0], false, false
+		c.forget()
+		c.skip, c.done = false, false
 	}
+}
+
+// forget gives back what the body takes.
+func (c *copied) forget() {
+	c.m.kept.Add(-int64(len(c.body)))
+	c.body = nil
 }
 
 // keep adds a piece of the body.
@@ -83,8 +101,9 @@ func (c *copied) keep(p []byte, last bool) {
 	if c == nil || c.skip {
 		return
 	}
-	if int64(len(c.body)+len(p)) > int64(c.m.conf.MaxBody) {
-		c.body, c.skip = nil, true
+	if int64(len(c.body)+len(p)) > int64(c.m.conf.MaxBody) || !c.m.reserve(len(p)) {
+		c.forget()
+		c.skip = true
 		return
 	}
 	c.body, c.done = append(c.body, p...), last
@@ -99,12 +118,12 @@ func (x *exchange) mirror() {
 	}
 	m := c.m
 	if c.skip || !c.done {
-		m.leftOut.Inc()
+		c.leaveOut()
 		return
 	}
 	if m.pending.Add(1) > int64(m.conf.MaxPending) {
 		m.pending.Add(-1)
-		m.leftOut.Inc()
+		c.leaveOut()
 		return
 	}
 	r := &x.req
@@ -116,8 +135,13 @@ func (x *exchange) mirror() {
 	}
 	if !x.s.mirrors.start(x.s, c) {
 		m.pending.Add(-1)
-		m.leftOut.Inc()
+		c.leaveOut()
 	}
+}
+
+func (c *copied) leaveOut() {
+	c.forget()
+	c.m.leftOut.Inc()
 }
 
 // mirrors are the copies under way in a server.
@@ -185,6 +209,7 @@ func (ms *mirrors) abort(up *upstream.Conn) {
 func (ms *mirrors) run(s *Server, c *copied) {
 	defer ms.wg.Done()
 	defer c.m.pending.Add(-1)
+	defer c.forget()
 	result := c.m.failed
 	defer func() {
 		if p := recover(); p != nil {

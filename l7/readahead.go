@@ -44,7 +44,7 @@ func (x *exchange) hold(bound int64) error {
 			x.first, x.whole = p, true // it came in one piece, which stays where it is
 			return nil
 		}
-		x.makeRoom(n, len(p))
+		x.makeRoom(n, len(p), int(bound))
 		n += copy(x.held.B[n:], p)
 		x.first = x.held.B[:n]
 		if x.h.BodyDone() {
@@ -57,17 +57,18 @@ func (x *exchange) hold(bound int64) error {
 	}
 }
 
-// makeRoom sees to it that more octets fit behind the n that are held.
-func (x *exchange) makeRoom(n, more int) {
+// makeRoom sees to it that more octets fit behind the n that are held. Memory follows
+// what has come, not what is announced: a client that says much and sends little must
+// not occupy much.
+func (x *exchange) makeRoom(n, more, bound int) {
 	from := x.held
 	if from != nil && n+more <= len(from.B) {
 		return
 	}
-	size := max(firstHold, 4*n, n+more)
-	if from == nil && x.req.Framing == message.Length {
-		size = int(x.req.ContentLength)
+	if x.req.Framing == message.Length {
+		bound = int(x.req.ContentLength)
 	}
-	x.held = pool.Get(size)
+	x.held = pool.Get(max(n+more, min(bound, max(firstHold, 4*n))))
 	if from != nil {
 		copy(x.held.B, from.B[:n])
 		from.Release()
