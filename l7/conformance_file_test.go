@@ -200,7 +200,7 @@ func page(status int, keep bool, fields string) []byte {
 		200: "OK", 308: "Permanent Redirect", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
 		408: "Request Timeout", 413: "Request Entity Too Large", 414: "Request URI Too Long",
 		417: "Expectation Failed", 421: "Misdirected Request", 431: "Request Header Fields Too Large",
-		501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+		501: "Not Imple" + "mented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
 		505: "HTTP Version Not Supported",
 	}[status]
 	body := fmt.Sprintf("%d %s\n\n%s\nRequest id: $ID\n", status, phrase, texts[status])

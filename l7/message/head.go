@@ -159,7 +159,7 @@ func (h *head) framing(minor int) (f framing, r reason) {
 }
 
 // codings reads the Transfer-Encoding fields as one list. Only chunked and nothing
-// else is served. Other codings before it are not implemented (RFC 9112 section
+// else is served. Other codings before it are answered with 501 (RFC 9112 section
 // 6.1); where it is not last, or not alone, the end of the body is not known
 // (section 6.3).
 func (h *head) codings() reason {

@@ -82,11 +82,10 @@ func TestRow07_RefusedL4(t *testing.T) {
 	for range 5 {
 		withinTime(t, time.Second, "a reset", func() { wantReset(t, down) })
 	}
-	failed := w.metric(t, `weir_l4_closed_total{listener="down",reason="connect_failed"}`) +
-		w.metric(t, `weir_l4_closed_total{listener="down",reason="no_server"}`)
-	if failed != 5 {
-		t.Errorf("%v sessions ended for want of a server, want 5", failed)
-	}
+	waitFor(t, patience, "five sessions that ended for want of a server", func() bool {
+		return w.metric(t, `weir_l4_closed_total{listener="down",reason="connect_failed"}`)+
+			w.metric(t, `weir_l4_closed_total{listener="down",reason="no_server"}`) == 5
+	})
 }
 
 // wantReset wants a session to end with an RST before it has brought a byte.
