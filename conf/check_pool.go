@@ -6,6 +6,7 @@ import "net/netip"
 func (ck *checker) pool(p *Pool) {
 	ck.servers(p)
 	ck.balance(p)
+	ck.sticky(p)
 	ck.poolTLS(p)
 	ck.health(&p.Health)
 	ck.sources(p)

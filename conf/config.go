@@ -95,6 +95,7 @@ type Pool struct {
 	Ejection       Ejection
 	KeepAlive      KeepAlive
 	Sessions       Sessions
+	Sticky         PoolSticky
 	Socket         PoolSocket
 }
 

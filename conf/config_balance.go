@@ -1,5 +1,7 @@
 package conf
 
+import "time"
+
 // HashBy is what balance = "hash" chooses a server by. The zero value is none.
 type HashBy struct {
 	Of   string // source, path, header, cookie
@@ -12,4 +14,17 @@ func (h HashBy) String() string {
 		return h.Of
 	}
 	return h.Of + ":" + h.Name
+}
+
+// PoolSticky is [pool.NAME.sticky]: clients stay on a server by a cookie. Cookie ""
+// means none.
+type PoolSticky struct {
+	Cookie   string
+	Key      Secret        // signs the cookie; empty: made once in Process.StateDir
+	MaxAge   time.Duration // 0: until the browser is closed
+	Path     string
+	Domain   string // "": the host that was asked
+	SameSite string // lax, strict, none
+	Secure   string // auto, always, never
+	HTTPOnly bool
 }

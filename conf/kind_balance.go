@@ -29,3 +29,14 @@ func parseHashBy(s string) (HashBy, error) {
 	}
 	return HashBy{}, bad("%q is not one of source, path, header:NAME, cookie:NAME", s)
 }
+
+// cookiePath is the attribute Path of a cookie (RFC 6265 section 4.1.1).
+func cookiePath() kind[string] {
+	return word("path", "paths", func(s string) (string, error) {
+		if !strings.HasPrefix(s, "/") || len(s) > 1024 ||
+			strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ';' }) {
+			return "", bad("%q is not a path of a cookie: expected / and visible ASCII without ;", s)
+		}
+		return s, nil
+	})
+}

@@ -108,7 +108,7 @@ func whole(file, format string, args ...any) Problems {
 }
 
 // secretKey finds the value of a key that holds a secret.
-var secretKey = regexp.MustCompile(`\btoken\b["']?\s*=\s*(.*)`)
+var secretKey = regexp.MustCompile(`\b(?:token|password|key)\b["']?\s*=\s*(.*)`)
 
 // hideSecrets masks secrets on the line of a syntax error, where no tree says
 // which values are secret.

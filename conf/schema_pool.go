@@ -110,6 +110,11 @@ func poolStateKeys() []key[Pool] {
 			doc:   "What becomes of TCP sessions whose server is lost.",
 		},
 		{
+			name: "sticky", none: "no cookie",
+			value: sub(func(p *Pool) *PoolSticky { return &p.Sticky }, poolStickyTable()),
+			doc:   "HTTP clients that stay on a server by a cookie.",
+		},
+		{
 			name:  "socket",
 			value: sub(func(p *Pool) *PoolSocket { return &p.Socket }, poolSocketTable()),
 			doc:   "Options of the sockets that lead to the servers.",

@@ -97,7 +97,7 @@ runtime_dir = "/run/weir"
 				name: "state_dir", none: "the first of `$STATE_DIRECTORY`, " +
 					"/var/lib/weir (root) and `$XDG_STATE_HOME`/weir",
 				value: one(func(p *Process) *string { return &p.StateDir }, dir()),
-				doc:   "Where the admin token is kept. Made when it is missing.",
+				doc:   "Where the admin token and the key of sticky cookies are kept. Made when it is missing.",
 			},
 			{
 				name: "runtime_dir", none: "the first of `$RUNTIME_DIRECTORY`, /run/weir (root), " +

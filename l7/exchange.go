@@ -78,6 +78,8 @@ type exchange struct {
 	route   *routeState
 	sticky  []byte // value of a sticky cookie that the client gets; see appendSticky
 	query   backend.Query
+	pin     *backend.Member // that a cookie names; nil: none
+	hadPin  bool            // there was a cookie
 	member  *backend.Member // a slot is reserved on it
 	up      *upstream.Conn  // lent to this exchange
 	backend string          // name of the member chosen last

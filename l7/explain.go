@@ -59,6 +59,11 @@ type PoolChance struct {
 	// HashOf what it was made of, in words.
 	Hash   uint64 `json:"-"`
 	HashOf string `json:"-"`
+
+	// Pinned is the server that the request's cookie names, and Cookie says in words
+	// what came of it; "": the pool keeps nobody by a cookie.
+	Pinned *backend.Member `json:"-"`
+	Cookie string          `json:"-"`
 }
 
 // Explain takes a request through the steps of an exchange up to the choice of the
@@ -177,6 +182,17 @@ func (x *exchange) chance(r *routeState, percent float64) PoolChance {
 		c.HashOf = what
 	case what != "" && what != "source":
 		c.HashOf += ", since " + what + " is missing"
+	}
+	if p := r.pinning; p != nil {
+		var has bool
+		switch c.Pinned, has = x.pinned(r); {
+		case c.Pinned != nil:
+			c.Cookie = "cookie " + p.cookie + " names it"
+		case has:
+			c.Cookie = "cookie " + p.cookie + " names no server that takes work, and the answer sets it anew"
+		default:
+			c.Cookie = "cookie " + p.cookie + " is missing, and the answer sets it"
+		}
 	}
 	return c
 }

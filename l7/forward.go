@@ -15,8 +15,7 @@ import (
 func (x *exchange) forward() verdict {
 	g := x.route.group
 	g.RequestStarted()
-	hash, _ := x.hash(&x.route.hashKey)
-	x.query.Reset(hash)
+	x.seek()
 	if err := x.readAhead(); err != nil {
 		return x.clientFailed(err)
 	}

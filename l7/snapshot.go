@@ -55,6 +55,7 @@ type routeState struct {
 	names   *privateNames
 	hidden  []string // response fields that are not sent on, lower case
 	hashKey hashKey  // what chooses a server of the pool
+	pinning *pinning // nil: no cookie keeps clients on one
 	again   again
 	body    int64   // largest request body, 0: no limit
 	act     *action // what the route does beside its pool; nil: nothing
@@ -257,6 +258,7 @@ func (s *Server) buildPool(r *routeState, pools []conf.Pool, groups func(string)
 	}
 	r.names = newPrivateNames(pools[at].Servers, host)
 	r.hashKey = newHashKey(&pools[at])
+	r.pinning = newPinning(&pools[at], s.metrics)
 	s.showTransport(r.pool)
 	r.retries = s.metrics.Counter(metric.L7Retries, r.pool)
 	r.denied = s.metrics.Counter(metric.L7RetriesDenied, r.pool)

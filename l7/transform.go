@@ -30,7 +30,7 @@ func (x *exchange) transform() verdict {
 		}
 		head = message.AppendField(head, f.Name, f.Value)
 	}
-	head = x.appendSticky(head)
+	head = x.appendPin(x.appendSticky(head))
 	switch {
 	case x.framing == message.Chunked:
 		head = append(head, "Transfer-Encoding: chunked\r\n"...)

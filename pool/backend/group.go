@@ -42,6 +42,7 @@ type Group struct {
 
 	// The rest is guarded by Registry.mu.
 	pool      *conf.Pool
+	signer    signer
 	socket    *Socket
 	members   []*Member // in the order of the configuration
 	committed bool

@@ -25,6 +25,7 @@ type Member struct {
 	endpoint *Endpoint
 	name     string
 	rotating atomic.Bool // in the present table
+	pin      atomic.Pointer[string]
 	dual     atomic.Bool // as Dual says
 
 	// The rest is guarded by Registry.mu.
@@ -34,6 +35,7 @@ type Member struct {
 	maintenance *bool // set by the admin; nil: as configured
 	override    int   // weight set by the admin; < 0: as configured
 	ramp        time.Time
+	pinnedBy    signer // made pin
 	effective   uint32 // weight in the present table, in units of 1/rampScale
 }
 

@@ -15,16 +15,25 @@ const maxTries = 16
 type Query struct {
 	// Hash is the caller's hash of the client's address, or of what the pool's hash_by
 	// names. Only source_hash and hash look at it.
-	Hash  uint64
-	count uint32
-	tried [maxTries]uint32 // ids of members
+	Hash   uint64
+	count  uint32
+	tried  [maxTries]uint32 // ids of members
+	prefer *Member          // nil: none
 }
 
 // Reset makes q ready for a new search.
 func (q *Query) Reset(hash uint64) {
 	q.Hash = hash
 	q.count = 0
+	q.prefer = nil
 }
+
+// Prefer makes m, a member of the group that q is for, the first that q is given, if
+// it takes work and has a free slot.
+func (q *Query) Prefer(m *Member) { q.prefer = m }
+
+// Tried reports whether q was given m.
+func (q *Query) Tried(m *Member) bool { return q.has(m) }
 
 // Tries says how many members q was given.
 func (q *Query) Tries() int { return int(q.count) }

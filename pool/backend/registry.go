@@ -29,6 +29,11 @@ type Options struct {
 	// loop included: it must not block. Nil: no one is told.
 	OnDown func(*Endpoint)
 
+	// StickyKey gives the key that signs the cookies of pools which have none of
+	// their own. Prepare calls it where there is such a pool. Nil: the registry makes
+	// one for itself.
+	StickyKey func() ([]byte, error)
+
 	// OnLost is told of each server whose sessions its pool wants closed now. It is
 	// called as OnDown is. Nil: no one is told.
 	OnLost func(Lost)
@@ -41,6 +46,7 @@ type Registry struct {
 	metrics  *metric.Registry
 	onDown   func(*Endpoint)
 	onLost   func(Lost)
+	signKey  func() ([]byte, error)
 	resolver atomic.Pointer[resolver]
 	prober   prober
 
@@ -76,9 +82,13 @@ func New(o Options) *Registry {
 	if o.OnLost == nil {
 		o.OnLost = func(Lost) {}
 	}
+	if o.StickyKey == nil {
+		o.StickyKey = ownKey()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Registry{
-		events: newEvents(o.Log), metrics: o.Metrics, onDown: o.OnDown, onLost: o.OnLost, prober: netProber{},
+		events: newEvents(o.Log), metrics: o.Metrics, onDown: o.OnDown, onLost: o.OnLost,
+		signKey: o.StickyKey, prober: netProber{},
 		ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxChecks),
 		groups: map[string]*Group{}, endpoints: map[endpointKey]*Endpoint{}, names: map[string]*dnsName{},

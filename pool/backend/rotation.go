@@ -48,6 +48,7 @@ func (g *Group) rebuild(now time.Time) {
 	for i := range t.tiers {
 		t.tiers[i] = newTier(g.pool.Balance, slots[i], &g.turns[i].n, len(g.members))
 	}
+	g.pin(t)
 	g.table.Store(t)
 	g.serveQueue()
 	g.seek(len(slots[tierPrimary])+len(slots[tierBackup]) > 0)

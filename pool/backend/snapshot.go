@@ -23,6 +23,7 @@ type Snapshot struct {
 	dns     conf.DNS
 	groups  []*Group // as pools
 	tls     []*TLS   // as pools
+	keys    []signer // as pools
 	answers map[string]prepared
 }
 
@@ -65,6 +66,9 @@ func (r *Registry) Prepare(ctx context.Context, pools []conf.Pool, dns conf.DNS)
 	}
 	r.mu.Unlock()
 	if err := s.loadTLS(); err != nil {
+		return nil, err
+	}
+	if err := s.loadKeys(); err != nil {
 		return nil, err
 	}
 	s.resolve(ctx, unknown)
@@ -206,6 +210,7 @@ func (r *Registry) Commit(s *Snapshot) {
 	for i, g := range s.groups {
 		r.groups[g.name] = g
 		g.pool, g.socket = &s.pools[i], newSocket(&s.pools[i].Socket)
+		g.signer = s.keys[i]
 		g.complained.Store(false)
 		g.tls.Store(s.tls[i])
 		if t := g.pool.TLS; t != nil && !t.Verify {

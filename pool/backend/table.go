@@ -13,8 +13,9 @@ import (
 type table struct {
 	pool   *conf.Pool
 	socket *Socket
-	tries  uint32 // members that one query may try
-	timed  bool   // how quickly members answer counts
+	tries  uint32             // members that one query may try
+	timed  bool               // how quickly members answer counts
+	pins   map[string]*Member // by the value of their cookie; those in use
 	tiers  [tierCount]tier
 }
 
@@ -84,6 +85,9 @@ func newTier(balance string, slots []slot, turn *atomic.Uint64, total int) tier 
 func (t *table) pick(q *Query) (m *Member, full bool) {
 	if q.count >= t.tries {
 		return nil, false
+	}
+	if m := q.prefer; m != nil && m.rotating.Load() && q.take(m) {
+		return m, false
 	}
 	for i := range t.tiers {
 		tier := &t.tiers[i]

@@ -84,6 +84,12 @@ var (
 		Name: "weir_backend_queue_overflows_total", Kind: KindCounter, Labels: []string{"pool"},
 		Help: "Sessions and requests turned away because the queue of the pool was full or off.",
 	}
+	BackendSticky = &Def{
+		Name: "weir_backend_sticky_total", Kind: KindCounter, Labels: []string{"pool", "result"},
+		Help: "Requests to a pool that keeps clients by a cookie: kept where the client stayed on its server, busy " +
+			"where that was at its max_conns, moved where it could not serve or the value was no good, new without " +
+			"a cookie.",
+	}
 	BackendDNSLookups = &Def{
 		Name: "weir_backend_dns_lookups_total", Kind: KindCounter, Labels: []string{"result"},
 		Help: "Lookups of server names by result: ok, empty, failed or timeout.",
@@ -94,5 +100,5 @@ var backendDefs = []*Def{
 	BackendUp, BackendStateChanges, BackendEjections, BackendPicks, BackendPickFailures,
 	BackendInFlight, BackendSessions, BackendReceivedBytes, BackendSentBytes, BackendChecks, BackendSocketFailures,
 	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
-	BackendNoPorts, BackendLatency,
+	BackendNoPorts, BackendLatency, BackendSticky,
 }

@@ -292,7 +292,7 @@ func TestMakePrivate(t *testing.T) {
 		if err := make(dir); err != nil {
 			t.Fatal(err)
 		}
-		err := makePrivate(dir)
+		err := MakePrivate(dir)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Fatalf("got %v, want %q", err, want)
 		}

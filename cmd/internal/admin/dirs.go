@@ -27,9 +27,9 @@ func SocketAddr(c *conf.Config) conf.Addr {
 	return conf.Addr{Network: "unix", Path: filepath.Join(c.Process.RuntimeDir, name+".sock")}
 }
 
-// makePrivate makes dir where it is missing and refuses it where somebody else
+// MakePrivate makes dir where it is missing and refuses it where somebody else
 // could have put something into it, as anybody can do in /tmp beforehand.
-func makePrivate(dir string) error {
+func MakePrivate(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("cannot make directory %q: %w", filepath.Dir(dir), err)
 	}

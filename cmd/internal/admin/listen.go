@@ -71,7 +71,7 @@ func listenSocket(c *conf.Config) (net.Listener, guard, error) {
 	addr := c.Admin.Listen
 	if addr.IsZero() {
 		addr = SocketAddr(c)
-		if err := makePrivate(filepath.Dir(addr.Path)); err != nil {
+		if err := MakePrivate(filepath.Dir(addr.Path)); err != nil {
 			return nil, guard{}, err
 		}
 	}

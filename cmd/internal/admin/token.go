@@ -56,7 +56,7 @@ func makeToken(c *conf.Config) (string, error) {
 		return token, err
 	}
 	file := TokenFile(c)
-	if err := makePrivate(filepath.Dir(file)); err != nil {
+	if err := MakePrivate(filepath.Dir(file)); err != nil {
 		return "", err
 	}
 	if err := writeToken(file); err != nil && !errors.Is(err, fs.ErrExist) {

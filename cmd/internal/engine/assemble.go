@@ -43,6 +43,7 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	e.l7 = l7.New(l7.Options{Log: e.log, Metrics: e.metrics, Access: e.access})
 	e.backends = backend.New(backend.Options{
 		Log: e.log, Metrics: e.metrics, DNS: cfg.DNS, OnDown: e.l7.Drop, OnLost: e.lost,
+		StickyKey: func() ([]byte, error) { return stickyKey(cfg) },
 	})
 	e.l4, err = l4.New(l4.Options{
 		Loops: e.loops, Log: e.log, Metrics: e.metrics, Access: e.access, Conns: e.conns,

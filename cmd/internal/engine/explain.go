@@ -100,8 +100,10 @@ func newOffline(c *conf.Config) (*offline, error) {
 	log, metrics := slog.New(slog.DiscardHandler), metric.New()
 	o := &offline{
 		config: c, names: map[string][]string{},
-		l7:       l7.New(l7.Options{Log: log, Metrics: metrics}),
-		registry: backend.New(backend.Options{Log: log, Metrics: metrics}),
+		l7: l7.New(l7.Options{Log: log, Metrics: metrics}),
+		registry: backend.New(backend.Options{
+			Log: log, Metrics: metrics, StickyKey: func() ([]byte, error) { return knownStickyKey(c), nil },
+		}),
 	}
 	if err := o.build(); err != nil {
 		o.close()
@@ -154,6 +156,7 @@ func (o *offline) choose(p l7.PoolChance) BackendChoice {
 	b := BackendChoice{Pool: p.Pool, Balance: pool.Balance, Servers: candidates(pool)}
 	var q backend.Query
 	q.Reset(p.Hash)
+	q.Prefer(p.Pinned)
 	m, err := p.Group.Pick(&q)
 	if err == nil {
 		defer m.Done()
@@ -167,12 +170,18 @@ func (o *offline) choose(p l7.PoolChance) BackendChoice {
 			strings.Join(names, ", ")
 	case err != nil:
 		b.Why = err.Error()
+	case p.Pinned != nil:
+		b.Backend, b.Why = m.Name(), p.Cookie
+		return b
 	case len(b.Servers) == 1:
 		b.Backend, b.Why = m.Name(), "it is the only one"
 	case pool.Balance == "source_hash" || pool.Balance == "hash":
 		b.Backend, b.Why = m.Name(), fmt.Sprintf("%s of %s, while all servers are healthy", pool.Balance, p.HashOf)
 	default:
 		b.Why = pool.Balance + " decides when the request is there, by turn, chance or load"
+	}
+	if p.Cookie != "" {
+		b.Why += "; " + p.Cookie
 	}
 	return b
 }
