@@ -190,7 +190,8 @@ func (c *Conn) Finish() bool {
 }
 
 // Close closes the connection at once, unless it is closed or was given away, and
-// gives all buffers back. It is the last call on every path; further ones do nothing.
+// gives all buffers back. It is by an RST if the client took a response too slowly.
+// It is the last call on every path; further ones do nothing.
 func (c *Conn) Close() error {
 	c.in.release()
 	c.out.release()
@@ -198,6 +199,9 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.closed = true
+	if c.out.slow {
+		return c.reset()
+	}
 	return c.nc.Close()
 }
 

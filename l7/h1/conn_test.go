@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"weir/l7/message"
 )
@@ -317,6 +318,33 @@ func TestAbort(t *testing.T) {
 		return errors.Is(err,
 			syscall.ECONNRESET)
 	})
+}
+
+// TestSlowReaderIsReset: a client that is given up for taking too slowly would go on taking
+// what the kernel holds for it, megabytes of memory and for hours, and in the end it would
+// see an orderly end. An RST drops all of it, whatever the framing and whoever closes.
+func TestSlowReaderIsReset(t *testing.T) {
+	for _, framing := range []message.Framing{message.Length, message.Chunked, message.Close} {
+		for name, end := range map[string]func(*Conn){
+			"Abort": (*Conn).Abort, "CloseGracefully": (*Conn).CloseGracefully, "Close": func(c *Conn) { c.Close() },
+		} {
+			client, server := tcpPair(t)
+			opt := &Options{HeaderTimeout: time.Second, BodyGrace: 20 * time.Millisecond, BodyMinRate: 1 << 30}
+			done := serve(NewConn(server, opt), func(c *Conn, _ *message.Request) bool {
+				c.WriteHead([]byte("HTTP/1.1 200 OK\r\n\r\n"), framing, 1<<40)
+				piece := make([]byte, 64<<10)
+				for c.WriteBody(piece) == nil { //nolint:revive // until the client is too slow
+				}
+				end(c)
+				return false
+			})
+			io.WriteString(client, get)
+			<-done
+			if _, err := io.Copy(io.Discard, client); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%v, %s: the client sees %v, want a reset", framing, name, err)
+			}
+		}
+	}
 }
 
 // TestCloseTwice checks that no end of a connection harms another.

@@ -93,8 +93,9 @@ func (c *Conn) raw() net.Conn {
 
 // Abort ends a response that cannot be completed, so that the client sees that it is
 // cut: what waits is sent, the last chunk is not, nor is a close_notify of TLS. A body
-// that only the end of the connection ends is cut by an RST. A ReadBody of another
-// goroutine fails. Close is still to be called when that has returned.
+// that only the end of the connection ends is cut by an RST, and so is a client that was
+// too slow. A ReadBody of another goroutine fails. Close is still to be called when that
+// has returned.
 func (c *Conn) Abort() {
 	if c.closed || c.hijacked {
 		return
@@ -104,15 +105,22 @@ func (c *Conn) Abort() {
 		_, _ = c.nc.Write(c.out.buf.B[:c.out.n]) // best effort: the end is the message
 	}
 	c.out.release()
-	raw := c.raw()
-	if c.out.framing == message.Close && c.out.stage == body {
-		switch r := raw.(type) {
-		case resetter:
-			_ = r.Reset() // closes
-			return
-		case lingerer:
-			_ = r.SetLinger(0)
-		}
+	if c.out.slow || c.out.framing == message.Close && c.out.stage == body {
+		_ = c.reset()
+		return
 	}
-	_ = raw.Close()
+	_ = c.raw().Close()
+}
+
+// reset closes the connection with an RST, past TLS. What the kernel has not sent yet
+// is dropped: a client that does not take it would keep it there for hours.
+func (c *Conn) reset() error {
+	raw := c.raw()
+	switch r := raw.(type) {
+	case resetter:
+		return r.Reset() // closes
+	case lingerer:
+		_ = r.SetLinger(0)
+	}
+	return raw.Close()
 }

@@ -30,6 +30,7 @@ type output struct {
 	iov     [2][]byte // kept here so that a vectored write does not allocate
 
 	broken bool
+	slow   bool // broken because the client took too long
 	bytes  uint64
 }
 
@@ -284,8 +285,7 @@ func (c *Conn) beforeWrite(n int) (now time.Time, err error) {
 	now = time.Now()
 	wait := o.pace.allow(&c.opt, n)
 	if wait <= 0 {
-		o.broken = true
-		return now, slowReader()
+		return now, o.slowReader()
 	}
 	at, needed := o.dl.needs(now.Add(wait), c.opt.BodyGrace/8)
 	if needed {
@@ -306,13 +306,14 @@ func (c *Conn) afterWrite(began time.Time, n int64, err error) error {
 	case err == nil:
 		return nil
 	case isTimeout(err):
-		err = slowReader()
+		err = o.slowReader()
 	}
 	o.broken = true
 	return err
 }
 
-func slowReader() error {
+func (o *output) slowReader() error {
+	o.broken, o.slow = true, true
 	return &message.Error{
 		Side: message.Client, Status: 408, Reason: "slow_reader", Text: "the client takes the response too slowly",
 	}

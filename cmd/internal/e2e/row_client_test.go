@@ -109,7 +109,8 @@ func TestRow21_SlowReader(t *testing.T) {
 	}
 }
 
-// TestRow21_StalledReaderEnds: after the grace a client must take its minimum rate.
+// TestRow21_StalledReaderEnds: after the grace a client must take its minimum rate; one
+// that does not is reset.
 func TestRow21_StalledReaderEnds(t *testing.T) {
 	o, addr := startOrigin(t, "big"), freeAddr(t)
 	startWeir(t, pool("app", o.addr)+strings.Replace(web(addr, "app"), "[[l7.route]]",
@@ -118,6 +119,10 @@ func TestRow21_StalledReaderEnds(t *testing.T) {
 	p.send("GET /bytes/1073741824 HTTP/1.1\r\nHost: a\r\n\r\n")
 	waitFor(t, patience, "the backend sends", func() bool { return o.active.Load() == 1 })
 	waitFor(t, 2*patience, "the stalled exchange ends", func() bool { return o.active.Load() == 0 })
+	// Not one byte is kept for it in the kernel, where it would be for as long as it likes.
+	if n, err := io.Copy(io.Discard, p); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client reads %d bytes more and %v, want a reset", n, err)
+	}
 }
 
 // TestRow22_ClientAborts: a client that is gone for certain ends the work done for it.
