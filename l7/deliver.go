@@ -41,7 +41,7 @@ func (x *exchange) deliver() verdict {
 	}
 	var trailers []message.Field
 	if x.framing == message.Chunked {
-		trailers = x.up.Trailers()
+		trailers = without(x.up.Trailers(), x.route.hides)
 	}
 	if err := x.h.EndBody(trailers); err != nil {
 		return x.clientLost(err)

@@ -96,7 +96,7 @@ func (x *exchange) pump() error {
 			if p, err = x.h.ReadBody(); err == io.EOF {
 				mirrored.keep(nil, true)
 				x.upload.read.Store(true)
-				return x.up.EndBody(x.h.Trailers())
+				return x.up.EndBody(x.requestTrailers())
 			} else if err != nil {
 				return &clientError{err}
 			}
