@@ -306,7 +306,7 @@ timeout = "5s"
 			{
 				name: "timeout", def: `"10s"`,
 				value: one(func(m *Mirror) *time.Duration { return &m.Timeout }, duration(shortest, 10*time.Minute)),
-				doc:   "How long the server may take to begin its answer, and how long it may then stall.",
+				doc:   "How long a copy may take altogether, once it has a connection.",
 			},
 		},
 	}

@@ -29,6 +29,7 @@ type action struct {
 	redirect *redirect
 	fixed    *fixed
 	files    *static.Site
+	prefix   string // that the route's path is, canonical and without its final slash; "": another kind, or all
 
 	mirror  *mirror
 	fault   *conf.Fault
@@ -86,6 +87,7 @@ func (s *Server) buildAction(
 		if a.files, err = static.New(c.Files); err != nil {
 			return nil, err
 		}
+		a.prefix = prefixOf(c.Path)
 	}
 	if c.Mirror != nil {
 		if a.mirror, err = s.newMirror(c.Mirror, pools, groups); err != nil {
@@ -105,6 +107,19 @@ func (s *Server) buildAction(
 		return nil, nil
 	}
 	return a, nil
+}
+
+// prefixOf returns the prefix that a route's path is, canonical and without its final
+// slash, "" where it is another kind of path or stands for all.
+func prefixOf(path string) string {
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "{}") {
+		return ""
+	}
+	canonical, err := message.AppendPath(nil, []byte(path), true)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(canonical), "/")
 }
 
 func (a *action) isNothing() bool {

@@ -33,6 +33,9 @@ func (x *exchange) openFile(a *action) verdict {
 	if t := x.acted.target; t != nil {
 		path = withoutQuery(t)
 	}
+	if path[len(path)-1] == '/' && a.prefix != "" && string(r.Match) == a.prefix {
+		return x.addSlash() // "/files" of the route "/files/" is a directory, whatever the rewrite made of it
+	}
 	f, err := a.files.Open(path, r.Fields)
 	switch err {
 	case nil:

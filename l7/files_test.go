@@ -49,7 +49,7 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	f("/s/", "", 200, "<p>")
-	f("/s", "", 200, "<p>")
+	f("/s", "", 308, "/s/") // or relative links of the index would lead elsewhere
 	f("/s/index.html", "", 200, "<p>")
 	f("/s/a%20b.css", "", 200, "css")
 	f("/s/a%20b.css", "Accept-Encoding: br\r\n", 200, "by br")
