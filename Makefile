@@ -41,7 +41,7 @@ fmt-check:
 	@$(LINT) fmt --diff || { echo 'not formatted: run make fmt'; exit 1; }
 
 vet:
-	$(GO) vet ./...
+	$(GO) vet ./... && $(GO) vet -tags browser $(E2E)
 
 lint: ## run the linters
 	$(LINT) run
@@ -62,6 +62,11 @@ race-e2e: ## the same with a binary built for the race detector
 
 torture: ## the long forms of the e2e tests: 1,000 reloads, bodies of 2 GiB and the like
 	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row|LargeBodies' $(E2E)
+
+.PHONY: browser
+browser: ## show a page with events and a WebSocket to Chromium (apt-get install chromium)
+	@bash .ci/deps --need chromium
+	$(GO) test -tags browser -count=1 -run Chromium $(E2E)
 
 .PHONY: bench-torture
 bench-torture: build ## misbehave in every way for DURATION, 10m without; SEED=n plays one again

@@ -333,7 +333,7 @@ func TestSlowReaderIsReset(t *testing.T) {
 			done := serve(NewConn(server, opt), func(c *Conn, _ *message.Request) bool {
 				c.WriteHead([]byte("HTTP/1.1 200 OK\r\n\r\n"), framing, 1<<40)
 				piece := make([]byte, 64<<10)
-				for c.WriteBody(piece) == nil { //nolint:revive // until the client is too slow
+				for c.WriteBody(piece) == nil { // until the client is too slow
 				}
 				end(c)
 				return false
