@@ -39,6 +39,8 @@ type Process struct {
 	SourcePrefixV4       int // bits of an address that make a source network
 	SourcePrefixV6       int
 
+	Zone string // where this Weir runs; "": it prefers no servers
+
 	MemoryLimit Size // 0: that of the cgroup, or GOMEMLIMIT, or none
 
 	DrainTimeout time.Duration
@@ -83,6 +85,8 @@ type Pool struct {
 	Servers        []Server
 	Balance        string // round_robin, least_conn, p2c, random, least_latency, source_hash, hash
 	HashBy         HashBy // of balance hash
+	Zone           string // Process.Zone
+	ZoneMin        int    // percent of the zone's servers that must take work for it to be preferred
 	ConnectTimeout time.Duration
 	ConnectTries   int           // servers that one connection tries; 0: 16
 	ConnectTotal   time.Duration // all tries of one L4 session; 0: no limit
@@ -126,7 +130,8 @@ type ListenSocket struct {
 type Server struct {
 	Addr        Addr
 	Weight      int
-	MaxConns    int // 0: no limit
+	Zone        string // where it runs; "": not told
+	MaxConns    int    // 0: no limit
 	Backup      bool
 	Maintenance bool // configured out of rotation
 }

@@ -28,3 +28,10 @@ type PoolSticky struct {
 	Secure   string // auto, always, never
 	HTTPOnly bool
 }
+
+// fillZones tells each pool where this Weir runs.
+func (c *Config) fillZones() {
+	for i := range c.Pools {
+		c.Pools[i].Zone = c.Process.Zone
+	}
+}

@@ -40,3 +40,8 @@ func cookiePath() kind[string] {
 		return s, nil
 	})
 }
+
+// zoneName is the name of a zone. It means nothing but itself.
+func zoneName() kind[string] {
+	return word("name", "names", func(s string) (string, error) { return s, checkName(s) })
+}

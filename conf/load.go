@@ -93,6 +93,7 @@ func Parse(name string, src []byte) (*Config, error) {
 		return nil, ps
 	}
 	c.Process.fillDirs()
+	c.fillZones()
 	return c, nil
 }
 

@@ -21,6 +21,7 @@ queue = 500
 queue_timeout = "3s"
 proxy_protocol = "v2"
 slow_start = "30s"
+zone_min = 50
 
 [pool.tenants]
 servers = ["10.0.0.3:8080", "10.0.0.4:8080"]
@@ -64,6 +65,12 @@ func poolServerKeys() []key[Pool] {
 			doc: "What chooses the server of a request: the client's address, the path without the query, a field " +
 				"or a cookie. A request without that field or cookie goes by the client's address, as all " +
 				"connections of TCP listeners do. When a server leaves, only its share moves.",
+		},
+		{
+			name: "zone_min", def: "70", unit: "percent",
+			value: one(func(p *Pool) *int { return &p.ZoneMin }, count(1, 100)),
+			doc: "How much of the servers in Weir's own zone, by weight, must take work for the others to get " +
+				"none. Below it all zones share the work. Servers at their `max_conns` spill over at any time.",
 		},
 	}
 }
@@ -132,6 +139,7 @@ servers = [
   "10.0.0.1:8080",
   "unix:/run/app.sock",
   { addr = "app.internal:8080", weight = 10, max_conns = 500 },
+  { addr = "10.0.0.7:8080", zone = "eu-west-1a" },
   { addr = "10.0.0.8:8080", backup = true },
   { addr = "10.0.0.9:8080", maintenance = true },
 ]
@@ -149,6 +157,11 @@ servers = [
 				name: "weight", def: "1", unit: "shares",
 				value: one(func(s *Server) *int { return &s.Weight }, count(0, 1000)),
 				doc:   "Its share of the traffic, compared with the other servers. 0: no new connections.",
+			},
+			{
+				name: "zone", none: "none that is known",
+				value: one(func(s *Server) *string { return &s.Zone }, zoneName()),
+				doc:   "Where it runs: see `zone` of `[process]`.",
 			},
 			{
 				name: "max_conns", def: "0", unit: "connections",

@@ -76,6 +76,7 @@ max_conn_rate_per_source = 200
 source_prefix_v4 = 24
 source_prefix_v6 = 56
 memory_limit = "4GiB"
+zone = "eu-west-1a"
 drain_timeout = "1m"
 state_dir = "/var/lib/weir"
 runtime_dir = "/run/weir"
@@ -88,6 +89,11 @@ runtime_dir = "/run/weir"
 			},
 		}, processLimitKeys(), []key[Process]{
 			memoryKey(),
+			{
+				name: "zone", none: "no zone is preferred",
+				value: one(func(p *Process) *string { return &p.Zone }, zoneName()),
+				doc:   "Where this Weir runs. Pools prefer their servers with the same `zone`.",
+			},
 			{
 				name: "drain_timeout", def: `"30s"`,
 				value: one(func(p *Process) *time.Duration { return &p.DrainTimeout }, duration(0, day)),

@@ -142,5 +142,9 @@ func (g *Group) Members() []*Member {
 // Usable says how many members take work at present.
 func (g *Group) Usable() int {
 	t := g.table.Load()
-	return len(t.tiers[tierPrimary].slots) + len(t.tiers[tierBackup].slots)
+	n := 0
+	for i := range t.tiers {
+		n += len(t.tiers[i].slots)
+	}
+	return n
 }

@@ -45,6 +45,7 @@ type entry struct {
 	maxConns    int
 	backup      bool
 	maintenance bool
+	zone        string
 }
 
 // Endpoint is the address behind the member. It never changes.

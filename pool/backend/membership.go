@@ -100,6 +100,7 @@ func (g *Group) member(p place, s *conf.Server, before *Member) (m *Member, isNe
 func newEntry(s *conf.Server) entry {
 	return entry{
 		weight: s.Weight, maxConns: min(s.MaxConns, math.MaxInt32), backup: s.Backup, maintenance: s.Maintenance,
+		zone: s.Zone,
 	}
 }
 

@@ -43,6 +43,7 @@ func (g *Group) rebuild(now time.Time) {
 		g.nextRamp = now.Add(max(g.pool.SlowStart/rampSteps, rampFloor))
 		g.r.wakeKeeper()
 	}
+	g.preferZone(&slots)
 	markDual(g.members, slots)
 	t := newTable(g)
 	for i := range t.tiers {
@@ -51,7 +52,7 @@ func (g *Group) rebuild(now time.Time) {
 	g.pin(t)
 	g.table.Store(t)
 	g.serveQueue()
-	g.seek(len(slots[tierPrimary])+len(slots[tierBackup]) > 0)
+	g.seek(g.Usable() > 0)
 }
 
 // rampWeight gives the weight of m in units of 1/rampScale: all of it, or the part

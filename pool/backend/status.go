@@ -26,6 +26,7 @@ type MemberStatus struct {
 	InRotation      bool    `json:"in_rotation"`
 	Weight          int     `json:"weight"`
 	EffectiveWeight float64 `json:"effective_weight"`
+	Zone            string  `json:"zone,omitempty"`
 	Backup          bool    `json:"backup"`
 	Drain           bool    `json:"drain"`
 	Maintenance     bool    `json:"maintenance"`
@@ -114,7 +115,7 @@ func (m *Member) status() MemberStatus {
 	s := MemberStatus{
 		Server: e.server, Address: m.name, State: e.State().String(), Role: e.found.role.String(), Reason: m.reason(),
 		InRotation: m.rotating.Load(), Weight: m.weight(), EffectiveWeight: float64(m.effective) / rampScale,
-		Backup: m.entry.backup, Drain: m.drain, Maintenance: m.inMaintenance(),
+		Zone: m.entry.zone, Backup: m.entry.backup, Drain: m.drain, Maintenance: m.inMaintenance(),
 		InFlight: m.InFlight(), MaxConns: m.entry.maxConns, Picks: m.picks.Load(),
 		Latency:             m.Latency(),
 		ConsecutiveFailures: int(e.failures.Load()), ConnectTimeouts: int(e.timeouts.Load()),

@@ -29,9 +29,10 @@ func newTable(g *Group) *table {
 }
 
 // The tiers of a group. A later one is used only where nothing in an earlier
-// one is usable.
+// one is usable. Members are split by zone only where some of both sorts are left.
 const (
-	tierPrimary = iota
+	tierZone    = iota // primaries in Weir's own zone
+	tierPrimary        // primaries, or those of other zones
 	tierBackup
 	tierCount
 )
@@ -101,18 +102,27 @@ func (t *table) pick(q *Query) (m *Member, full bool) {
 		// backup is often a standby that must not serve beside its primary.
 		for j := range tier.slots {
 			if m := tier.slots[j].m; m.full() && !q.has(m) {
-				return nil, true
+				full = true
+				break
 			}
+		}
+		if full && i != tierZone {
+			return nil, true
 		}
 	}
 	return nil, false
 }
 
-// inUse reports whether m takes work: it is in the first tier that has any members.
+// inUse reports whether m takes work: it is in the first tier that has any members,
+// or in the one that a busy zone spills over to.
 func (t *table) inUse(m *Member) bool {
 	for i := range t.tiers {
-		if slots := t.tiers[i].slots; len(slots) > 0 {
-			return slices.ContainsFunc(slots, func(s slot) bool { return s.m == m })
+		slots := t.tiers[i].slots
+		if slices.ContainsFunc(slots, func(s slot) bool { return s.m == m }) {
+			return true
+		}
+		if len(slots) > 0 && i != tierZone {
+			return false
 		}
 	}
 	return false

@@ -180,6 +180,10 @@ func (o *offline) choose(p l7.PoolChance) BackendChoice {
 	default:
 		b.Why = pool.Balance + " decides when the request is there, by turn, chance or load"
 	}
+	local := func(s conf.Server) bool { return s.Zone == pool.Zone }
+	if pool.Zone != "" && slices.ContainsFunc(pool.Servers, local) {
+		b.Why += "; zone " + pool.Zone + " is preferred"
+	}
 	if p.Cookie != "" {
 		b.Why += "; " + p.Cookie
 	}
@@ -187,11 +191,12 @@ func (o *offline) choose(p l7.PoolChance) BackendChoice {
 }
 
 // candidates lists the servers that may get work while all are healthy: backups
-// only where there is nobody else.
+// only where there is nobody else, and
+// other zones only where Weir's own has none.
 func candidates(p *conf.Pool) []string {
-	list := func(backup bool) (servers []string) {
+	list := func(backup bool, zone string) (servers []string) {
 		for i := range p.Servers {
-			if s := &p.Servers[i]; s.Backup == backup && !s.Maintenance && s.Weight > 0 {
+			if s := &p.Servers[i]; s.Backup == backup && !s.Maintenance && s.Weight > 0 && (zone == "" || s.Zone == zone) {
 				text := s.Addr.String()
 				if s.Weight != 1 {
 					text += fmt.Sprintf(" (weight %d)", s.Weight)
@@ -201,10 +206,13 @@ func candidates(p *conf.Pool) []string {
 		}
 		return servers
 	}
-	if primary := list(false); len(primary) > 0 {
+	if local := list(false, p.Zone); p.Zone != "" && len(local) > 0 {
+		return local
+	}
+	if primary := list(false, ""); len(primary) > 0 {
 		return primary
 	}
-	return list(true)
+	return list(true, "")
 }
 
 // errNoHTTP is said of what no listener can serve.
