@@ -176,6 +176,10 @@ type Ejection struct {
 	Time       time.Duration // first ejection; doubles each time
 	MaxTime    time.Duration
 	MaxPercent int // of a group's servers
+
+	FailurePercent int           // of what a server did in Window; 0: only failures in a row count
+	Window         time.Duration // that FailurePercent looks at
+	MinRequests    int           // in Window, below which FailurePercent says nothing
 }
 
 // KeepAlive is [pool.NAME.keepalive]: idle connections kept to HTTP servers.

@@ -198,6 +198,9 @@ failures = 10
 time = "2s"
 max_time = "1m"
 max_percent = 34
+failure_percent = 30
+window = "5s"
+min_requests = 50
 `,
 		keys: []key[Ejection]{
 			{
@@ -224,6 +227,22 @@ max_percent = 34
 				name: "max_percent", def: "50", unit: "percent",
 				value: one(func(e *Ejection) *int { return &e.MaxPercent }, count(0, 100)),
 				doc:   "How much of the pool may be ejected at a time. Active checks are not bound by it.",
+			},
+			{
+				name: "failure_percent", def: "0", unit: "percent",
+				value: one(func(e *Ejection) *int { return &e.FailurePercent }, count(0, 100)),
+				doc: "Ejects also a server of whose requests and sessions at least this part failed within a " +
+					"`window`, in a row or not. 0: only failures in a row count.",
+			},
+			{
+				name: "window", def: `"10s"`,
+				value: one(func(e *Ejection) *time.Duration { return &e.Window }, duration(time.Second, time.Hour)),
+				doc:   "The time that `failure_percent` looks at. Windows follow one another, from zero each.",
+			},
+			{
+				name: "min_requests", def: "20", unit: "requests",
+				value: one(func(e *Ejection) *int { return &e.MinRequests }, count(1, 1_000_000)),
+				doc:   "How many requests and sessions of a `window` `failure_percent` needs to say something.",
 			},
 		},
 	}

@@ -21,6 +21,7 @@ func (m *Member) Report(o Outcome) {
 		clear32(&e.timeouts)
 		clear32(&e.outraced)
 	case Success:
+		m.succeeded()
 		clear32(&e.timeouts)
 		clear32(&e.outraced)
 		clear32(&e.failures)
@@ -38,6 +39,7 @@ func (m *Member) Report(o Outcome) {
 			m.latency.worsen(time.Now().UnixNano())
 		}
 		m.failed(o, e.failures.Add(1), m.group.Conf().Ejection.Failures)
+		m.failedOften(o)
 	case LocalError:
 		// Weir's own trouble says nothing about the member.
 	}
@@ -51,6 +53,29 @@ func (m *Member) failed(o Outcome, times uint32, limit int) {
 		limit = 1
 	}
 	if int(times) >= limit && e.Usable() && m.group.Conf().Ejection.Enabled {
+		m.group.r.eject(m, o)
+	}
+}
+
+// succeeded counts for the part of failures, where that is looked at.
+func (m *Member) succeeded() {
+	if c := &m.group.Conf().Ejection; c.FailurePercent > 0 {
+		r := &m.endpoint.rate
+		r.turn(time.Now(), c.Window)
+		r.good.Add(1)
+	}
+}
+
+// failedOften ejects the endpoint when too many of its sessions and exchanges fail,
+// though some go well in between.
+func (m *Member) failedOften(o Outcome) {
+	e, c := m.endpoint, &m.group.Conf().Ejection
+	if c.FailurePercent == 0 {
+		return
+	}
+	e.rate.turn(time.Now(), c.Window)
+	e.rate.bad.Add(1)
+	if c.Enabled && e.Usable() && e.rate.exceeds(c.FailurePercent, c.MinRequests) {
 		m.group.r.eject(m, o)
 	}
 }
@@ -95,6 +120,7 @@ func (r *Registry) markEjected(m *Member, cause Outcome) bool {
 	e.failures.Store(0)
 	e.timeouts.Store(0)
 	e.outraced.Store(0)
+	e.rate.reset()
 	e.ejected.Store(true)
 	r.rebuildAround(e, now)
 	r.wakeKeeper()
@@ -127,6 +153,7 @@ func (r *Registry) readmit(e *Endpoint, now time.Time, why string) {
 	e.failures.Store(0)
 	e.timeouts.Store(0)
 	e.outraced.Store(0)
+	e.rate.reset()
 	e.probation.Store(true)
 	e.ejected.Store(false)
 	r.rebuildAround(e, now)

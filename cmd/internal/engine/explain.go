@@ -196,7 +196,8 @@ func (o *offline) choose(p l7.PoolChance) BackendChoice {
 func candidates(p *conf.Pool) []string {
 	list := func(backup bool, zone string) (servers []string) {
 		for i := range p.Servers {
-			if s := &p.Servers[i]; s.Backup == backup && !s.Maintenance && s.Weight > 0 && (zone == "" || s.Zone == zone) {
+			if s := &p.Servers[i]; s.Backup == backup && !s.Maintenance && s.Weight > 0 &&
+				(zone == "" || s.Zone == zone) {
 				text := s.Addr.String()
 				if s.Weight != 1 {
 					text += fmt.Sprintf(" (weight %d)", s.Weight)
