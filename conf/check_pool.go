@@ -1,12 +1,16 @@
 package conf
 
-import "net/netip"
+import (
+	"net/netip"
+	"strconv"
+)
 
 // pool checks one pool.
 func (ck *checker) pool(p *Pool) {
 	ck.servers(p)
 	ck.balance(p)
 	ck.sticky(p)
+	order(ck, &p.Concurrency.Min, &p.Concurrency.Max, strconv.Itoa, "min", "max", &p.Concurrency)
 	ck.poolTLS(p)
 	ck.health(&p.Health)
 	ck.sources(p)

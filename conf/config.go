@@ -100,6 +100,7 @@ type Pool struct {
 	KeepAlive      KeepAlive
 	Sessions       Sessions
 	Sticky         PoolSticky
+	Concurrency    Concurrency
 	Socket         PoolSocket
 }
 

@@ -35,3 +35,12 @@ func (c *Config) fillZones() {
 		c.Pools[i].Zone = c.Process.Zone
 	}
 }
+
+// Concurrency is [pool.NAME.concurrency]: a limit of requests in flight to each
+// server that follows from how quickly it answers.
+type Concurrency struct {
+	Adaptive  bool
+	Min       int
+	Max       int
+	Tolerance int // percent of its usual latency that a server may take
+}

@@ -117,6 +117,11 @@ func poolStateKeys() []key[Pool] {
 			doc:   "What becomes of TCP sessions whose server is lost.",
 		},
 		{
+			name:  "concurrency",
+			value: sub(func(p *Pool) *Concurrency { return &p.Concurrency }, concurrencyTable()),
+			doc:   "A limit of HTTP requests in flight that follows from how quickly servers answer.",
+		},
+		{
 			name: "sticky", none: "no cookie",
 			value: sub(func(p *Pool) *PoolSticky { return &p.Sticky }, poolStickyTable()),
 			doc:   "HTTP clients that stay on a server by a cookie.",

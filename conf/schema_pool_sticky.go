@@ -7,10 +7,10 @@ func poolStickyTable() table[PoolSticky] {
 		head: "[pool.NAME.sticky]",
 		doc: "Keeps each HTTP client on the server that answered it first, by a cookie of Weir's own. Its value is\n" +
 			"a signature over pool and server: it tells nothing about the server, and nobody can make one. Where\n" +
-			"the server is out of rotation or unknown, `balance` chooses another one and the client gets a new cookie;\n" +
-			"where it is at its `max_conns`, another one serves the request and the cookie stays. The server\n" +
-			"receives the cookie like any other. TCP listeners know no cookies. A reload keeps clients where they\n" +
-			"are, as long as the key stays.",
+			"the server is out of rotation or unknown, `balance` chooses another one and the client gets a new\n" +
+			"cookie; where it is at its `max_conns`, another one serves the request and the cookie stays. The\n" +
+			"server receives the cookie like any other. TCP listeners know no cookies. A reload keeps clients\n" +
+			"where they are, as long as the key stays.",
 		example: `
 [pool.app]
 servers = ["10.0.0.1:8080", "10.0.0.2:8080"]

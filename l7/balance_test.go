@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -107,5 +109,50 @@ pool = "app"
 	r.metrics.WritePrometheus(&text)
 	if !strings.Contains(text.String(), "weir_backend_latency_seconds{pool=\"app\"") {
 		t.Error("the latency is not among the metrics")
+	}
+}
+
+// An adaptive limit holds: no more requests than that are with a server, and the others
+// are served in their turn.
+func TestAdaptiveConcurrency(t *testing.T) {
+	var now, most atomic.Int32
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		time.Sleep(20 * time.Millisecond)
+		fmt.Fprint(w, "ok")
+	})
+	r := newRig(t, `
+[pool.app]
+servers = ["%s"]
+queue = 100
+queue_timeout = "30s"
+concurrency = { adaptive = true, min = 2, max = 3 }
+[[l7]]
+name = "web"
+listen = ["127.0.0.1:0"]
+[[l7.route]]
+pool = "app"
+`, o.addr)
+	var wg sync.WaitGroup
+	for range 12 {
+		c := r.dial()
+		wg.Go(func() {
+			for range 3 {
+				c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+				if res, body, err := c.response("GET"); err != nil || body != "ok" {
+					t.Errorf("got %v, %q, %v", res.StatusCode, body, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > 3 {
+		t.Errorf("%d requests were with the server at a time, the limit is 3", n)
+	}
+	if got := r.reg.Status()[0].Members[0].Limit; got < 2 || got > 3 {
+		t.Errorf("the limit is %d", got)
 	}
 }

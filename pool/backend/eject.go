@@ -37,6 +37,7 @@ func (m *Member) Report(o Outcome) {
 	case Reset, Timeout, ServerError:
 		if m.group.Timed() {
 			m.latency.worsen(time.Now().UnixNano())
+			m.adapted.failed(&m.group.Conf().Concurrency)
 		}
 		m.failed(o, e.failures.Add(1), m.group.Conf().Ejection.Failures)
 		m.failedOften(o)

@@ -19,6 +19,7 @@ type Member struct {
 	sent     atomic.Uint64
 	_        [24]byte
 	latency  latency
+	adapted  adapted
 
 	id       uint32
 	group    *Group
@@ -87,7 +88,7 @@ func (m *Member) Count(received, sent uint64) {
 // reserve takes a slot unless max_conns of them are taken. Two callers can never
 // both get the last one.
 func (m *Member) reserve() bool {
-	limit := m.maxConns.Load()
+	limit := m.bound()
 	if limit == 0 {
 		m.inFlight.Add(1)
 		return true
@@ -104,7 +105,7 @@ func (m *Member) reserve() bool {
 }
 
 func (m *Member) full() bool {
-	limit := m.maxConns.Load()
+	limit := m.bound()
 	return limit != 0 && m.inFlight.Load() >= limit
 }
 

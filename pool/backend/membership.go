@@ -51,6 +51,9 @@ func (g *Group) setMembers(now time.Time) []*Endpoint {
 	for _, m := range fresh {
 		g.show(m)
 	}
+	for _, m := range g.members {
+		m.adapted.within(&g.pool.Concurrency)
+	}
 	g.rebuild(now)
 	return gone
 }
@@ -123,6 +126,7 @@ func (g *Group) show(m *Member) {
 	r.CounterFunc(metric.BackendSessions, m.sessions.Load, g.name, m.name)
 	r.CounterFunc(metric.BackendReceivedBytes, m.received.Load, g.name, m.name)
 	r.CounterFunc(metric.BackendSentBytes, m.sent.Load, g.name, m.name)
+	r.GaugeFunc(metric.BackendLimit, func() float64 { return float64(m.bound()) }, g.name, m.name)
 	r.GaugeFunc(metric.BackendLatency, func() float64 { return m.Latency().Seconds() }, g.name, m.name)
 	r.GaugeFunc(metric.BackendInFlight, func() float64 { return float64(m.inFlight.Load()) }, g.name, m.name)
 	r.GaugeFunc(metric.BackendUp, func() float64 {
@@ -138,6 +142,7 @@ func (g *Group) hide(m *Member) {
 	r := g.r.metrics
 	for _, d := range []*metric.Def{
 		metric.BackendPicks, metric.BackendInFlight, metric.BackendUp, metric.BackendLatency,
+		metric.BackendLimit,
 		metric.BackendSessions, metric.BackendReceivedBytes, metric.BackendSentBytes,
 	} {
 		r.Unregister(d, g.name, m.name)

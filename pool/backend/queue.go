@@ -121,7 +121,7 @@ func (g *Group) passOn(m *Member) bool {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	t := g.table.Load()
-	limit := m.maxConns.Load()
+	limit := m.bound()
 	if !t.inUse(m) || limit != 0 && m.inFlight.Load() > limit {
 		return false // drained, down, a backup that is not needed, or lowered max_conns
 	}

@@ -32,6 +32,7 @@ type MemberStatus struct {
 	Maintenance     bool    `json:"maintenance"`
 	InFlight        int     `json:"in_flight"`
 	MaxConns        int     `json:"max_conns"`
+	Limit           int     `json:"limit,omitempty"` // that an adaptive limit has found
 	Picks           uint64  `json:"picks"`
 
 	Latency time.Duration `json:"latency_ns,omitempty"` // lately, where the balancer looks at it
@@ -117,7 +118,7 @@ func (m *Member) status() MemberStatus {
 		InRotation: m.rotating.Load(), Weight: m.weight(), EffectiveWeight: float64(m.effective) / rampScale,
 		Zone: m.entry.zone, Backup: m.entry.backup, Drain: m.drain, Maintenance: m.inMaintenance(),
 		InFlight: m.InFlight(), MaxConns: m.entry.maxConns, Picks: m.picks.Load(),
-		Latency:             m.Latency(),
+		Limit: int(m.adapted.limit.Load()), Latency: m.Latency(),
 		ConsecutiveFailures: int(e.failures.Load()), ConnectTimeouts: int(e.timeouts.Load()),
 		Ejections: e.ejection.level,
 	}

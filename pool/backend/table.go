@@ -21,7 +21,10 @@ type table struct {
 
 // newTable makes a table of g without members.
 func newTable(g *Group) *table {
-	t := &table{pool: g.pool, socket: g.socket, tries: maxTries, timed: g.pool.Balance == balanceLatency}
+	t := &table{
+		pool: g.pool, socket: g.socket, tries: maxTries,
+		timed: g.pool.Balance == balanceLatency || g.pool.Concurrency.Adaptive,
+	}
 	if n := g.pool.ConnectTries; n > 0 {
 		t.tries = uint32(min(n, maxTries))
 	}

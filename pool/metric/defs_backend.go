@@ -84,6 +84,12 @@ var (
 		Name: "weir_backend_queue_overflows_total", Kind: KindCounter, Labels: []string{"pool"},
 		Help: "Sessions and requests turned away because the queue of the pool was full or off.",
 	}
+	BackendLimit = &Def{
+		Name: "weir_backend_in_flight_limit", Kind: KindGauge, Labels: []string{"pool", "backend"},
+		MaxSets: backendSets,
+		Help: "What the backend may have in flight at present: the lower of max_conns and of what an adaptive limit " +
+			"has found. 0: no limit.",
+	}
 	BackendSticky = &Def{
 		Name: "weir_backend_sticky_total", Kind: KindCounter, Labels: []string{"pool", "result"},
 		Help: "Requests to a pool that keeps clients by a cookie: kept where the client stayed on its server, busy " +
@@ -100,5 +106,5 @@ var backendDefs = []*Def{
 	BackendUp, BackendStateChanges, BackendEjections, BackendPicks, BackendPickFailures,
 	BackendInFlight, BackendSessions, BackendReceivedBytes, BackendSentBytes, BackendChecks, BackendSocketFailures,
 	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
-	BackendNoPorts, BackendLatency, BackendSticky,
+	BackendNoPorts, BackendLatency, BackendSticky, BackendLimit,
 }
