@@ -54,6 +54,11 @@ func (x *exchange) openFile(a *action) verdict {
 	fa := &x.acted.file
 	fa.File = f
 	fa.outcome, fa.ranges = f.Decide(r.Fields, get, fa.ranges[:0])
+	if len(fa.ranges) > 1 && a.response.drops([]byte("content-type")) {
+		// Several ranges come in an envelope that only its type describes (RFC 9110
+		// section 14.2 lets a server leave Range out of account).
+		fa.outcome = static.Whole
+	}
 	x.acted.answer = (*exchange).deliverFile
 	return respond
 }

@@ -170,6 +170,27 @@ func TestFilesRanges(t *testing.T) {
 	}
 }
 
+// TestFilesTyped: a route that sets the type of its files cannot describe several ranges
+// of one, whose type is that of the parts' envelope, and sends the whole.
+func TestFilesTyped(t *testing.T) {
+	r, _ := site(t, `files = { root = "DIR" }
+		response_headers = { set = { Content-Type = "text/x-log" } }`, map[string]string{"a": "0123456789"})
+	c := r.dial()
+	f := func(ranges string, status int, want string) {
+		t.Helper()
+		c.send("GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes=%s\r\n\r\n", ranges)
+		res, body, err := c.response("GET")
+		if err != nil || res.StatusCode != status || body != want {
+			t.Errorf("%s: got %d %q %v, want %d %q", ranges, res.StatusCode, body, err, status, want)
+		}
+		if got := res.Header.Values("Content-Type"); len(got) != 1 || got[0] != "text/x-log" {
+			t.Errorf("%s: got the types %q", ranges, got)
+		}
+	}
+	f("1-2", 206, "12")
+	f("1-2,4-5", 200, "0123456789")
+}
+
 // TestFilesCut: a file that becomes shorter while it is sent breaks the response off.
 func TestFilesCut(t *testing.T) {
 	r, dir := site(t, `files = { root = "DIR" }`, map[string]string{"big": strings.Repeat("x", 64<<20)})
