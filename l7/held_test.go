@@ -1,7 +1,9 @@
 package l7
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,4 +79,26 @@ func TestMirrorKeepsNoMore(t *testing.T) {
 		c.Close()
 	}
 	eventually(t, "that it is given back", func() bool { return m.kept.Load() == 0 })
+}
+
+// TestEarlyAnswerToHeldBody: what is left to be sent of a body that is held is no reason
+// to end the connection of its client, nor to wait.
+func TestEarlyAnswerToHeldBody(t *testing.T) {
+	quit := make(chan struct{})
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		c.SetReadBuffer(4 << 10)
+		readHead(br)
+		io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+		<-quit
+	})
+	t.Cleanup(func() { close(quit) })
+	r := newRig(t, plain+"request_buffer = \"16MiB\"\n", o.addr)
+	c := r.dial()
+	for range 2 {
+		c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 12000000\r\n\r\n%s", strings.Repeat("x", 12_000_000))
+		res, body, err := c.response("POST")
+		if err != nil || res.StatusCode != 403 || body != "no" || res.Close {
+			t.Fatalf("got %v %q %v, want 403 and a connection that stays", res, body, err)
+		}
+	}
 }

@@ -128,7 +128,7 @@ const settleTime = 50 * time.Millisecond
 // with it.
 func (x *exchange) settleUpload() bool {
 	u := &x.upload
-	if !u.active {
+	if !u.active || x.whole { // a body that is held was read before it was sent
 		return true
 	}
 	if !u.read.Load() {
