@@ -180,6 +180,7 @@ func BenchmarkPick(b *testing.B) {
 			defer r.Close()
 			g := commit(b, r, testPool("p", balance, servers(spread(10)...))).Group("p")
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				var q Query
 				for pb.Next() {

@@ -128,6 +128,8 @@ func BenchmarkPick100(b *testing.B) {
 				m.Observe(time.Duration(i+1) * time.Millisecond)
 			}
 			var q Query
+			b.ReportAllocs()
+			b.ResetTimer()
 			for i := range b.N {
 				q.Reset(uint64(i))
 				m, _ := g.Pick(&q)
