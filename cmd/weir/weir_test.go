@@ -32,7 +32,14 @@ func TestScripts(t *testing.T) {
 			"sigterm": sendSignal(syscall.SIGTERM), "sighup": sendSignal(syscall.SIGHUP),
 		},
 		Setup: func(env *testscript.Env) error {
-			// A port that is free now, as $FREE, and one that is taken, as $TAKEN.
+			// A port that is taken, as $TAKEN, and then one that is free now, as $FREE: the
+			// other way round they may be the same.
+			taken, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { taken.Close() })
+			env.Setenv("TAKEN", taken.Addr().String())
 			free, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
@@ -42,12 +49,6 @@ func TestScripts(t *testing.T) {
 			if err := free.Close(); err != nil {
 				return err
 			}
-			taken, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			env.Setenv("TAKEN", taken.Addr().String())
-			env.Defer(func() { taken.Close() })
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
 			return nil
 		},
