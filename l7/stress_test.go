@@ -25,7 +25,7 @@ import (
 // so too, while reloads move the routes. Whatever is complete must be right, no
 // POST may be seen twice, and at the end nothing may be left.
 func TestStress(t *testing.T) {
-	closedAddr(t) // the runtime opens its poller with the first socket
+	newOrigin(t, func(*net.TCPConn, *bufio.Reader) {}) // the runtime opens its poller with the first socket
 	fds, goroutines := countFDs(t), runtime.NumGoroutine()
 	pool.Track(true)
 	defer pool.Track(false)
