@@ -24,6 +24,7 @@ func check(b *binder, c *Config) {
 	ck.names()
 	ck.listeners()
 	ck.admin()
+	ck.cache(&c.Cache)
 	order(ck, &c.DNS.MinTTL, &c.DNS.MaxTTL, formatDuration, "min_ttl", "max_ttl", &c.DNS)
 	for i := range c.Pools {
 		ck.pool(&c.Pools[i])

@@ -11,6 +11,7 @@ import (
 // mean something beside it.
 func (ck *checker) l7Actions(l *L7, r *L7Route) {
 	ck.oneTarget(r)
+	ck.routeCache(r)
 	if r.Redirect != nil {
 		ck.redirect(l, r)
 	}

@@ -23,6 +23,7 @@ type Config struct {
 	Log       Log
 	AccessLog AccessLog
 	DNS       DNS
+	Cache     Cache
 	Pools     []Pool // in file order
 	L4        []L4
 	L7        []L7
@@ -329,5 +330,6 @@ type L7Route struct {
 	Timeout               time.Duration // to the response's head, all tries together; 0: no limit
 	RequestBuffer         Size          // bodies up to this are read before a server is chosen; 0: none
 	Retry                 Retry
+	Cache                 *RouteCache // nil: nothing is stored
 	RouteAction
 }

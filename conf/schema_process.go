@@ -42,6 +42,11 @@ func schema() table[Config] {
 				doc:   "How names of servers are resolved.",
 			},
 			{
+				name:  "cache",
+				value: sub(func(c *Config) *Cache { return &c.Cache }, cacheTable()),
+				doc:   "Where responses are stored.",
+			},
+			{
 				name: "pool",
 				value: named(func(c *Config) *[]Pool { return &c.Pools },
 					func(p *Pool) *string { return &p.Name }, poolTable()),

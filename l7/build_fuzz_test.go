@@ -53,7 +53,7 @@ func FuzzBuild(f *testing.F) {
 			}
 		}
 		groups := func(name string) *backend.Group { return new(backend.Group) }
-		snap, err := s.Build(c.L7, c.Pools, groups)
+		snap, err := s.Build(c, groups)
 		if err != nil {
 			t.Fatalf("conf takes it, and it cannot be built: %v\n%s", err, config)
 		}

@@ -89,7 +89,7 @@ func (r *rig) apply(config string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	snap, err := r.server.Build(c.L7, c.Pools, groups.Group)
+	snap, err := r.server.Build(c, groups.Group)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 // ready to be applied. It never changes; what it counts lives in the registry.
 type Snapshot struct {
 	listeners map[string]*listener
+	cache     *conf.Cache
 }
 
 // listener is one [[l7]] of a snapshot.
@@ -85,17 +86,15 @@ var statusClass = [statusClasses]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx
 // an L7 listener are handed over. No configured name can be equal to it.
 func RedirectName(listener string) string { return listener + " redirect" }
 
-// Build makes a snapshot of listeners. groups finds the pool of a name; a name it
-// does not know is an error, as is a certificate that cannot be loaded. Nothing
-// is served until Apply.
-func (s *Server) Build(
-	listeners []conf.L7, pools []conf.Pool, groups func(string) *backend.Group,
-) (*Snapshot, error) {
-	snap := &Snapshot{listeners: make(map[string]*listener, len(listeners))}
-	for i := range listeners {
-		l, err := s.buildListener(&listeners[i], pools, groups)
+// Build makes a snapshot of the listeners of a configuration. groups finds the pool of
+// a name; a name it does not know is an error, as is a certificate that cannot be
+// loaded. Nothing is served until Apply.
+func (s *Server) Build(c *conf.Config, groups func(string) *backend.Group) (*Snapshot, error) {
+	snap := &Snapshot{listeners: make(map[string]*listener, len(c.L7)), cache: &c.Cache}
+	for i := range c.L7 {
+		l, err := s.buildListener(&c.L7[i], c.Pools, groups)
 		if err != nil {
-			return nil, fmt.Errorf("cannot build l7 listener %q: %w", listeners[i].Name, err)
+			return nil, fmt.Errorf("cannot build l7 listener %q: %w", c.L7[i].Name, err)
 		}
 		snap.listeners[l.name] = l
 		if len(l.conf.Redirect) > 0 {

@@ -54,6 +54,9 @@ func (e *encoder) l7(r *L7Record) {
 	str(e, "side", r.Side)
 	str(e, "reason", r.Reason)
 	str(e, "request_id", r.RequestID)
+	str(e, "cache", r.Cache)
+	str(e, "cache_reason", r.CacheReason)
+	str(e, "cache_store", r.CacheStore)
 	e.retries(r.Retries)
 	e.stages(&r.Stages)
 	e.end()
@@ -91,7 +94,8 @@ func (r *L7Record) bound() int {
 	return lineOverhead + fieldBound(len(r.Listener)) + fieldBound(len(r.Route)) + fieldBound(len(r.Pool)) +
 		fieldBound(len(r.Backend)) + fieldBound(len(r.SNI)) + fieldBound(len(r.Proto)) +
 		fieldBound(len(r.Method)) + fieldBound(len(r.Host)) + fieldBound(len(r.Path)) + fieldBound(len(r.Query)) +
-		fieldBound(len(r.Side)) + fieldBound(len(r.Reason)) + fieldBound(len(r.RequestID))
+		fieldBound(len(r.Side)) + fieldBound(len(r.Reason)) + fieldBound(len(r.RequestID)) +
+		fieldBound(len(r.Cache)) + fieldBound(len(r.CacheReason)) + fieldBound(len(r.CacheStore))
 }
 
 // bound returns how long the line of r can be at most.

@@ -27,6 +27,8 @@
 //	side, reason                who failed (client, upstream, internal) and how; how a session ended
 //	ended_by                    the side (client, upstream) that ended an L4 session first, in good order
 //	request_id
+//	cache, cache_reason         on routes with a cache: hit, stale, revalidated, miss, bypass, error or purge, and why
+//	cache_store                 what became of a backend's response: stored, or why not
 //	retries                     further tries after the first
 //	sniff_seconds, tls_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
 //	                            stages, where they were timed
@@ -62,6 +64,8 @@ type L7Record struct {
 	RequestID []byte
 	Retries   int
 	Stages    Stages
+
+	Cache, CacheReason, CacheStore string // "" where no cache was asked
 }
 
 // L4Record describes one session. The log borrows it only until L4 returns.

@@ -32,7 +32,7 @@ func (e *Engine) prepare(ctx context.Context, cfg *conf.Config) (*change, error)
 		return nil, fmt.Errorf("cannot prepare the pools: %w", err)
 	}
 	c := &change{cfg: cfg, registry: e.backends, backends: backends}
-	if c.l7, err = e.l7.Build(cfg.L7, cfg.Pools, backends.Group); err != nil {
+	if c.l7, err = e.l7.Build(cfg, backends.Group); err != nil {
 		c.abort()
 		return nil, err
 	}

@@ -117,7 +117,7 @@ func (o *offline) build() error {
 	if err != nil {
 		return err
 	}
-	if o.snapshot, err = o.l7.Build(o.config.L7, o.config.Pools, groups.Group); err != nil {
+	if o.snapshot, err = o.l7.Build(o.config, groups.Group); err != nil {
 		o.registry.Discard(groups)
 		return err
 	}
