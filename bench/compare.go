@@ -152,7 +152,7 @@ func (m *match) players() []*peers.Peer {
 			if slices.Contains(m.s.Peers, name) {
 				m.out.LeftOut = append(m.out.LeftOut, name+" was not asked for, or is not installed")
 			}
-		case m.contest.Peers[i].Caches():
+		case m.contest.Peers[i].Caches() && m.s.Front != "cache":
 			m.out.LeftOut = append(m.out.LeftOut, name+" is a cache, and nothing is kept here")
 		case !m.contest.Peers[i].Can(m.s.Front):
 			m.out.LeftOut = append(m.out.LeftOut, name+" cannot do this without further modules")

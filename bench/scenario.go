@@ -157,10 +157,14 @@ func jobText(s *conf.Scenario) string {
 
 // originArgs start the scenario's built-in origin.
 func originArgs(s *conf.Scenario, address string) []string {
-	return []string{
+	args := []string{
 		"bench", "origin", "--kind", s.Origin.Kind, "--listen", address,
 		"--body", strconv.FormatInt(int64(s.Origin.Body), 10),
 	}
+	if s.Origin.MaxAge > 0 {
+		args = append(args, "--max-age", s.Origin.MaxAge.String())
+	}
+	return args
 }
 
 // loadArgs make the scenario's load against a proxy. due is the rate of an open

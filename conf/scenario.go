@@ -12,7 +12,7 @@ import (
 type Scenario struct {
 	Name        string
 	Shows       string // what a reader learns from it, one sentence
-	Front       string // what the proxies are: http, https, tcp, udp, sni
+	Front       string // what the proxies are: http, https, cache, tcp, udp, sni
 	Peers       []string
 	Connections int
 	Rate        int   // requests due per second; 0: a closed loop
@@ -37,9 +37,10 @@ type ScenarioWorkload struct {
 
 // ScenarioOrigin is [origin]: the server behind the proxies.
 type ScenarioOrigin struct {
-	Kind    string // of the built-in origin: http, h2c, https, echo, source, sink, udp-echo
-	Body    Size   // of an HTTP response
-	Address Addr   // of an origin that runs elsewhere; zero: the built-in one
+	Kind    string        // of the built-in origin: http, h2c, https, echo, source, sink, udp-echo
+	Body    Size          // of an HTTP response
+	MaxAge  time.Duration // for which caches may keep it; 0: nothing is said of it
+	Address Addr          // of an origin that runs elsewhere; zero: the built-in one
 }
 
 // ScenarioCores is [cores]: which CPUs each part may use. Nil: chosen at the run.
@@ -102,6 +103,7 @@ var scenarioKinds = []struct {
 	workloads, origin []string
 }{
 	{"http", []string{"http1", "websocket", "idle"}, []string{"http", "h2c"}},
+	{"cache", []string{"http1"}, []string{"http"}},
 	{"https", []string{"http1", "websocket", "tls", "idle"}, []string{"http", "h2c"}},
 	{"tcp", []string{"tcp", "download", "upload", "idle"}, []string{"echo", "source", "sink"}},
 	{"udp", []string{"udp"}, []string{"udp-echo"}},

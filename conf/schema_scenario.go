@@ -34,14 +34,14 @@ func scenarioKeys() []key[Scenario] {
 		},
 		{
 			name: "front", required: true,
-			value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "tcp", "udp", "sni")),
+			value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "cache", "tcp", "udp", "sni")),
 			doc: "What the proxies are set up as: `http` and `https` proxy HTTP/1.1, the latter ends TLS; " +
-				"`tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
+				"`cache` is `http` with answers kept and served from there; `tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
 		},
 		{
 			name: "peers", none: "all that can do the job and are found",
 			value: some(func(s *Scenario) *[]string { return &s.Peers },
-				choice("weir", "nginx", "haproxy", "caddy", "traefik")),
+				choice("weir", "nginx", "haproxy", "caddy", "traefik", "varnish")),
 			doc: "Which proxies are compared.",
 		},
 	}
@@ -168,6 +168,11 @@ func scenarioOriginTable() table[ScenarioOrigin] {
 				name: "body", def: `"128B"`,
 				value: one(func(o *ScenarioOrigin) *Size { return &o.Body }, size(0, 1<<30)),
 				doc:   "Size of an HTTP response body.",
+			},
+			{
+				name: "max_age", none: "nothing is said of it",
+				value: one(func(o *ScenarioOrigin) *time.Duration { return &o.MaxAge }, duration(time.Second, 24*time.Hour)),
+				doc:   "How long caches may keep the answer of `http` (Cache-Control: max-age).",
 			},
 			{
 				name: "address", none: "the built-in origin is started",

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync/atomic"
@@ -41,11 +42,12 @@ type Stall struct {
 
 // Options says how an origin behaves.
 type Options struct {
-	Kind  Kind
-	Addr  string // ADDR:PORT, port 0: any
-	Body  int    // bytes of an HTTP response body
-	Loops int    // event loops, default 1
-	Stall Stall  // for HTTP and Echo
+	Kind   Kind
+	Addr   string        // ADDR:PORT, port 0: any
+	Body   int           // bytes of an HTTP response body
+	MaxAge time.Duration // for which caches may keep the answer of HTTP, in whole seconds; 0: nothing is said of it
+	Loops  int           // event loops, default 1
+	Stall  Stall         // for HTTP and Echo
 }
 
 // Limits of an origin.
@@ -185,8 +187,7 @@ func newWorker(o *Origin, opts Options, fd int) (*worker, error) {
 	w := &worker{origin: o, opts: opts, loop: l, conns: map[*conn]struct{}{}}
 	switch opts.Kind {
 	case HTTP:
-		w.answer = append(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nServer: weir-origin\r\n"+
-			"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", opts.Body), body(opts.Body)...)
+		w.answer = append(appendHead(nil, &opts), body(opts.Body)...)
 	case Source:
 		w.answer = body(sourcePiece)
 	case Sink:
@@ -205,6 +206,17 @@ func newWorker(o *Origin, opts Options, fd int) (*worker, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// appendHead appends the head of the answer to each HTTP request.
+func appendHead(dst []byte, opts *Options) []byte {
+	dst = append(dst, "HTTP/1.1 200 OK\r\nServer: weir-origin\r\nContent-Type: application/octet-stream\r\n"...)
+	if opts.MaxAge > 0 {
+		// With a date and a validator, as what caches are put in front of sends.
+		dst = fmt.Appendf(dst, "Date: %s\r\nETag: \"bench\"\r\nCache-Control: max-age=%d\r\n",
+			time.Now().UTC().Format(http.TimeFormat), int64(opts.MaxAge/time.Second))
+	}
+	return fmt.Appendf(dst, "Content-Length: %d\r\n\r\n", opts.Body)
 }
 
 // sourcePiece is what a source writes at once, and a sink reads: as iperf3 does.

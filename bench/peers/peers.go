@@ -28,7 +28,7 @@ const Name = "bench.test"
 
 // Job is what every proxy is to do.
 type Job struct {
-	Front    string // http, https, tcp, udp or sni, as in a scenario; cache: http, and answers are kept
+	Front    string // http, https, cache, tcp, udp or sni, as in a scenario
 	Address  string // IP:PORT where it listens
 	Origin   string // HOST:PORT
 	Workers  int    // worker processes, threads or loops; default 1
@@ -63,7 +63,8 @@ type kind struct {
 var (
 	httpOnly = []string{"http", "https"}
 	allJobs  = []string{"http", "https", "tcp", "sni"}
-	withUDP  = []string{"http", "https", "tcp", "udp", "sni"}
+	caching  = []string{"http", "https", "cache", "tcp", "sni"}
+	withUDP  = []string{"http", "https", "cache", "tcp", "udp", "sni"}
 	caches   = []string{"cache"}
 )
 
@@ -81,7 +82,7 @@ func kinds() []kind {
 			run:   []string{"-p", "{dir}", "-e", "stderr", "-c", "{dir}/nginx.conf"},
 		},
 		{
-			name: "haproxy", fronts: allJobs, files: []string{"haproxy.cfg"},
+			name: "haproxy", fronts: caching, files: []string{"haproxy.cfg"},
 			version: []string{"-v"}, pattern: `version (\S+)`,
 			check: []string{"-c", "-f", "{dir}/haproxy.cfg"}, run: []string{"-db", "-f", "{dir}/haproxy.cfg"},
 		},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -47,22 +48,34 @@ func accepted(t *testing.T, name string, fronts ...string) {
 	}
 }
 
-func TestNginxAcceptsItsConfiguration(t *testing.T)       { accepted(t, "nginx", "http", "https") }
+func TestNginxAcceptsItsConfiguration(t *testing.T)       { accepted(t, "nginx", "http", "https", "cache") }
 func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "udp", "sni") }
-func TestHaproxyAcceptsItsConfiguration(t *testing.T)     { accepted(t, "haproxy", fronts...) }
+func TestHaproxyAcceptsItsConfiguration(t *testing.T) {
+	accepted(t, "haproxy", append(fronts, "cache")...)
+}
 
 func TestVarnishAcceptsItsConfiguration(t *testing.T) { accepted(t, "varnish", "cache") }
 
 // TestVarnishCaches: in front of an origin that says nothing about it, an answer is
 // asked for once.
-func TestVarnishCaches(t *testing.T) {
+func TestVarnishCaches(t *testing.T) { keeps(t, "varnish", "") }
+
+// These keep what they are told to keep.
+func TestNginxCaches(t *testing.T)   { keeps(t, "nginx", "max-age=3600") }
+func TestHaproxyCaches(t *testing.T) { keeps(t, "haproxy", "max-age=3600") }
+
+func keeps(t *testing.T, name, control string) {
+	t.Helper()
 	var asked atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
+		if control != "" {
+			w.Header().Set("Cache-Control", control)
+		}
 		fmt.Fprint(w, "hello")
 	}))
 	defer s.Close()
-	p, err := Find(t.Context(), "varnish", "")
+	p, err := Find(t.Context(), name, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,15 +83,20 @@ func TestVarnishCaches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Front: "cache", Address: address, Origin: strings.TrimPrefix(s.URL, "http://")}
+	job := Job{Front: "cache", Address: address, MaxConns: 500, Origin: strings.TrimPrefix(s.URL, "http://")}
 	proc, err := p.Start(t.Context(), t.TempDir(), job, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer proc.Stop()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for range 5 {
+	for i, until := 0, time.Now().Add(readyWait); i < 5; i++ {
 		resp, err := client.Get("http://" + address + "/x")
+		if err != nil && i == 0 && time.Now().Before(until) {
+			i-- // it listens, and is still busy with starting
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
 		if err != nil {
 			t.Fatalf("%v\n%s", err, proc.Output())
 		}

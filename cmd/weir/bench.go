@@ -237,6 +237,7 @@ type benchOriginCmd struct {
 	Listen     string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"IP:PORT, port 0: any."`
 	Body       int           `default:"128" placeholder:"BYTES" help:"Length of HTTP response bodies."`
 	Loops      int           `default:"1" placeholder:"N" help:"Event loops."`
+	MaxAge     time.Duration `placeholder:"TIME" help:"How long caches may keep the answers of http."`
 	StallEvery time.Duration `placeholder:"TIME" help:"Stand still in each such time ..."`
 	StallFor   time.Duration `placeholder:"TIME" help:"... for so long. http and echo only."`
 }
@@ -244,7 +245,7 @@ type benchOriginCmd struct {
 // Run serves until a signal ends it.
 func (c *benchOriginCmd) Run(o *output) error {
 	s, err := origin.Start(origin.Options{
-		Kind: origin.Kind(c.Kind), Addr: c.Listen, Body: c.Body, Loops: c.Loops,
+		Kind: origin.Kind(c.Kind), Addr: c.Listen, Body: c.Body, Loops: c.Loops, MaxAge: c.MaxAge,
 		Stall: origin.Stall{Every: c.StallEvery, For: c.StallFor},
 	})
 	if err != nil {
