@@ -8,7 +8,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/l7/message"
-	"weir/l7/static"
 )
 
 // deliverFixed sends a fixed response or a redirect.
@@ -54,7 +53,7 @@ func (x *exchange) beginAnswer(status int) []byte {
 	head := message.AppendStatusLine(x.h.AvailableBuffer(), status, []byte(fasthttp.StatusMessage(status)))
 	if !x.route.act.response.drops([]byte("date")) {
 		head = append(head, "Date: "...)
-		head = time.Now().UTC().AppendFormat(head, static.TimeFormat)
+		head = time.Now().UTC().AppendFormat(head, message.TimeFormat)
 		head = append(head, '\r', '\n')
 	}
 	return head

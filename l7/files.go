@@ -17,7 +17,7 @@ import (
 type fileAnswer struct {
 	*static.File
 	outcome static.Outcome
-	ranges  []static.Range
+	ranges  []message.Span
 }
 
 // openFile finds the file of a request and decides what of it is sent.
@@ -116,7 +116,7 @@ func (x *exchange) deliverFile() verdict {
 		return x.deliverRange(206, fa.ranges[0])
 	case static.Whole:
 	}
-	return x.deliverRange(200, static.Range{Length: fa.Size})
+	return x.deliverRange(200, message.Span{Length: fa.Size})
 }
 
 // appendFileFields appends what describes the file, whatever of it is sent.
@@ -124,7 +124,7 @@ func (x *exchange) appendFileFields(head []byte) []byte {
 	fa := &x.acted.file
 	var buf [64]byte
 	head = x.appendOwn(head, "etag", "ETag: ", fa.AppendETag(buf[:0]))
-	modified := fa.ModTime.UTC().AppendFormat(buf[:0], static.TimeFormat)
+	modified := fa.ModTime.UTC().AppendFormat(buf[:0], message.TimeFormat)
 	head = x.appendOwn(head, "last-modified", "Last-Modified: ", modified)
 	if fa.Vary {
 		head = x.appendOwn(head, "vary", "Vary: ", []byte("Accept-Encoding"))
@@ -168,7 +168,7 @@ func (x *exchange) appendRepresentation(head []byte) []byte {
 }
 
 // deliverRange sends the whole file, or one range of it.
-func (x *exchange) deliverRange(status int, r static.Range) verdict {
+func (x *exchange) deliverRange(status int, r message.Span) verdict {
 	fa := &x.acted.file
 	head := x.appendRepresentation(x.beginAnswer(status))
 	head = x.appendOwn(head, "content-type", "Content-Type: ", []byte(fa.Type))

@@ -35,10 +35,16 @@ const (
 	Forwarded
 	Host
 	HTTP2Settings
+	IfMatch
+	IfModifiedSince
+	IfNoneMatch
+	IfRange
+	IfUnmodifiedSince
 	KeepAlive
 	LastModified
 	Location
 	MaxForwards
+	Pragma
 	ProxyAuthenticate
 	ProxyAuthorization
 	ProxyConnection
@@ -93,10 +99,16 @@ var known = [numIDs]struct {
 	Forwarded:          {"forwarded", protected | noTrailer},
 	Host:               {"host", protected | noTrailer},
 	HTTP2Settings:      {"http2-settings", hop | noTrailer},
+	IfMatch:            {"if-match", noTrailer},
+	IfModifiedSince:    {"if-modified-since", noTrailer},
+	IfNoneMatch:        {"if-none-match", noTrailer},
+	IfRange:            {"if-range", noTrailer},
+	IfUnmodifiedSince:  {"if-unmodified-since", noTrailer},
 	KeepAlive:          {"keep-alive", hop | noTrailer},
 	LastModified:       {"last-modified", 0},
 	Location:           {"location", noTrailer},
 	MaxForwards:        {"max-forwards", noTrailer},
+	Pragma:             {"pragma", noTrailer},
 	ProxyAuthenticate:  {"proxy-authenticate", hop | noTrailer},
 	ProxyAuthorization: {"proxy-authorization", hop | noTrailer},
 	ProxyConnection:    {"proxy-connection", hop | noTrailer},

@@ -22,29 +22,29 @@ const (
 // Decide evaluates the conditions of a GET or HEAD in the order of RFC 9110 section
 // 13.2.2, and then its ranges. ranges is memory to be used; those of Partial are
 // returned in it.
-func (f *File) Decide(fields []message.Field, get bool, ranges []Range) (Outcome, []Range) {
+func (f *File) Decide(fields []message.Field, get bool, ranges []message.Span) (Outcome, []message.Span) {
 	var buf [64]byte
 	tag := f.AppendETag(buf[:0])
-	modified := f.ModTime.Truncate(time.Second)
+	modified := f.ModTime.Unix()
 	if has(fields, "if-match") {
 		if !anyTag(fields, "if-match", tag, true) {
 			return Failed, nil
 		}
-	} else if t, ok := timeOf(fields, "if-unmodified-since"); ok && modified.After(t) {
+	} else if t, ok := timeOf(fields, "if-unmodified-since"); ok && modified > t {
 		return Failed, nil
 	}
 	if has(fields, "if-none-match") {
 		if anyTag(fields, "if-none-match", tag, false) {
 			return NotModified, nil
 		}
-	} else if t, ok := timeOf(fields, "if-modified-since"); ok && !modified.After(t) {
+	} else if t, ok := timeOf(fields, "if-modified-since"); ok && modified <= t {
 		return NotModified, nil
 	}
 	value := one(fields, "range")
 	if value == nil || !get || !f.rangeHolds(fields, tag, modified) {
 		return Whole, nil
 	}
-	ranges, ok := parseRanges(value, f.Size, ranges[:0])
+	ranges, ok := message.ParseRanges(value, f.Size, ranges[:0])
 	switch {
 	case !ok:
 		return Whole, nil
@@ -56,7 +56,7 @@ func (f *File) Decide(fields []message.Field, get bool, ranges []Range) (Outcome
 
 // rangeHolds evaluates If-Range (RFC 9110 section 13.1.5): a strong tag, or the
 // exact time of the last change.
-func (f *File) rangeHolds(fields []message.Field, tag []byte, modified time.Time) bool {
+func (f *File) rangeHolds(fields []message.Field, tag []byte, modified int64) bool {
 	if !has(fields, "if-range") {
 		return true
 	}
@@ -64,8 +64,8 @@ func (f *File) rangeHolds(fields []message.Field, tag []byte, modified time.Time
 	if bytes.HasPrefix(value, []byte(`"`)) {
 		return bytes.Equal(value, tag)
 	}
-	t, ok := parseTime(value)
-	return ok && t.Equal(modified)
+	t, ok := message.ParseDate(value, time.Now().Unix())
+	return ok && t == modified
 }
 
 func has(fields []message.Field, name string) bool {
@@ -92,41 +92,20 @@ func one(fields []message.Field, name string) []byte {
 	return value
 }
 
-func timeOf(fields []message.Field, name string) (time.Time, bool) {
+// timeOf returns the date in a field that is there once, in Unix seconds.
+func timeOf(fields []message.Field, name string) (int64, bool) {
 	value := one(fields, name)
 	if value == nil {
-		return time.Time{}, false
+		return 0, false
 	}
-	return parseTime(value)
+	return message.ParseDate(value, time.Now().Unix())
 }
 
-// anyTag reports whether a list of entity tags has tag, or is "*". A weak tag in the
-// list never matches strongly (RFC 9110 section 8.8.3.2); ours is strong.
+// anyTag reports whether one of the fields lists the tag, or is "*".
 func anyTag(fields []message.Field, name string, tag []byte, strong bool) bool {
 	for i := range fields {
-		if !message.EqualFold(fields[i].Name, name) {
-			continue
-		}
-		for rest := fields[i].Value; len(rest) > 0; {
-			rest = bytes.TrimLeft(rest, " \t,")
-			if string(rest) == "*" {
-				return true
-			}
-			weak := bytes.HasPrefix(rest, []byte("W/"))
-			if weak {
-				rest = rest[2:]
-			}
-			if len(rest) == 0 || rest[0] != '"' {
-				break // not a list of tags
-			}
-			end := bytes.IndexByte(rest[1:], '"')
-			if end < 0 {
-				break
-			}
-			if bytes.Equal(rest[:end+2], tag) && (!weak || !strong) {
-				return true
-			}
-			rest = rest[end+2:]
+		if message.EqualFold(fields[i].Name, name) && message.HasTag(fields[i].Value, tag, strong) {
+			return true
 		}
 	}
 	return false

@@ -32,19 +32,6 @@ func (f *File) AppendETag(dst []byte) []byte {
 	return append(dst, '"')
 }
 
-// TimeFormat is that of HTTP dates (RFC 9110 section 5.6.7), for times in UTC.
-const TimeFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
-
-// parseTime reads an HTTP date in any of its three forms.
-func parseTime(b []byte) (time.Time, bool) {
-	for _, layout := range [...]string{TimeFormat, time.RFC850, time.ANSIC} {
-		if t, err := time.Parse(layout, string(b)); err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
-}
-
 // types are the media types by extension. The table is ours, so that answers do not
 // depend on what is installed on a machine.
 var types = map[string]string{

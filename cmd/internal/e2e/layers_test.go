@@ -54,7 +54,8 @@ var layerRules = []struct {
 		"siblings meet in their parent; pool/metric and l7/message are the vocabulary of their folders",
 		func(e edge) bool {
 			return top(e.from) != "cmd" && e.from != e.to && e.from != top(e.from) && e.to != top(e.to) &&
-				top(e.from) == top(e.to) && e.to != "pool/metric" && e.to != "l7/message"
+				top(e.from) == top(e.to) && e.to != "pool/metric" && e.to != "l7/message" &&
+				!strings.HasPrefix(e.to, e.from+"/")
 		},
 	},
 	{
@@ -93,7 +94,7 @@ var homes = []struct {
 
 // pure packages are functions of their arguments: no clock, no goroutine, no I/O.
 // Time is an argument; a test can then say what happens without waiting for it.
-var pure = []string{"l4/sniff", "l7/message", "l7/route"}
+var pure = []string{"l4/sniff", "l7/message", "l7/route", "l7/cache/policy"}
 
 func TestLayerRules(t *testing.T) {
 	ours, foreign := imports(t)
@@ -133,6 +134,7 @@ func TestLayerRulesBite(t *testing.T) {
 	f("l7", "l4/loop", "")
 	f("l7", "l7/h1", "")
 	f("l7/h1", "l7/message", "")
+	f("l7/cache", "l7/cache/policy", "")
 	f("l4", "pool/backend", "")
 	f("pool/backend", "pool/metric", "")
 	f("pool/accesslog", "pool", "")
@@ -141,6 +143,7 @@ func TestLayerRulesBite(t *testing.T) {
 	f("pool/backend", "l4/loop", right)
 	f("l7", "l4", l7l4)
 	f("l7/h1", "l7", parent)
+	f("l7/cache/policy", "l7/cache", parent)
 	f("l4/loop", "l4", parent)
 	f("l7/h1", "l7/route", sibling)
 	f("pool/backend", "pool/limit", sibling)

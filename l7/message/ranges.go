@@ -1,4 +1,4 @@
-package static
+package message
 
 import (
 	"bytes"
@@ -6,18 +6,19 @@ import (
 	"strconv"
 )
 
-// Range is a part of a file.
-type Range struct{ Start, Length int64 }
+// Span is a part of a representation, in octets.
+type Span struct{ Start, Length int64 }
 
-// maxRanges bounds what one request may ask for. More is answered with the whole
-// file, as are ranges that together are longer than it: a few octets of a request
-// must not make many times the file go out (RFC 9110 section 17.15).
+// maxRanges bounds what one request may ask for. More is answered with the whole,
+// as are ranges that together are longer than it: a few octets of a request must not
+// make many times as much go out (RFC 9110 section 17.15).
 const maxRanges = 16
 
-// parseRanges reads the value of a Range field for a file of size octets. It is not
+// ParseRanges reads the value of a Range field for a representation of size octets. It is not
 // ok, and the field is to be ignored, when it is of another unit, malformed or
-// greedy. Ranges beyond the end are left out; none left is 416.
-func parseRanges(value []byte, size int64, ranges []Range) (out []Range, ok bool) {
+// greedy. Ranges beyond the end are left out; none left is 416. ranges is memory to be
+// used; the result is appended to it.
+func ParseRanges(value []byte, size int64, ranges []Span) (out []Span, ok bool) {
 	const unit = "bytes="
 	if len(value) < len(unit) || !bytes.EqualFold(value[:len(unit)], []byte(unit)) {
 		return nil, false
@@ -51,7 +52,7 @@ func parseRanges(value []byte, size int64, ranges []Range) (out []Range, ok bool
 
 // parseRange reads "first-last", "first-" or "-suffix". A range of no octets is one
 // that lies beyond the end.
-func parseRange(spec []byte, size int64) (r Range, ok bool) {
+func parseRange(spec []byte, size int64) (r Span, ok bool) {
 	first, last, found := bytes.Cut(spec, []byte("-"))
 	if !found {
 		return r, false
@@ -59,7 +60,7 @@ func parseRange(spec []byte, size int64) (r Range, ok bool) {
 	if len(first) == 0 {
 		n, fine := number(last)
 		n = min(n, size)
-		return Range{size - n, n}, fine
+		return Span{size - n, n}, fine
 	}
 	start, fine := number(first)
 	if !fine {
@@ -73,9 +74,9 @@ func parseRange(spec []byte, size int64) (r Range, ok bool) {
 		end = min(end, size-1)
 	}
 	if start >= size {
-		return Range{}, true
+		return Span{}, true
 	}
-	return Range{start, end - start + 1}, true
+	return Span{start, end - start + 1}, true
 }
 
 // number reads decimal digits; what is too large for an int64 is as good as the
@@ -98,8 +99,8 @@ func number(b []byte) (int64, bool) {
 	return n, true
 }
 
-// AppendContentRange appends the value of a Content-Range field.
-func (r Range) AppendContentRange(dst []byte, size int64) []byte {
+// AppendContentRange appends the value of the Content-Range field of r.
+func (r Span) AppendContentRange(dst []byte, size int64) []byte {
 	dst = append(dst, "bytes "...)
 	dst = strconv.AppendInt(dst, r.Start, 10)
 	dst = append(dst, '-')
