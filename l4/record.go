@@ -61,6 +61,10 @@ func (s *session) beforeFirstByte() time.Duration {
 
 // record counts the end of a session and writes its line of the access log.
 func (s *session) record(why reason) {
+	if s.tunnel != nil {
+		s.endTunnel(why)
+		return
+	}
 	s.counters.active.Add(-1)
 	s.counters.closed[why].Add(1)
 	took := time.Since(s.acceptedAt)
@@ -80,7 +84,7 @@ func (s *session) record(why reason) {
 		Retries: max(s.query.Tries()-1, 0), Stages: s.stages,
 	}
 	if why == reasonDone {
-		r.EndedBy = s.ended
+		r.EndedBy = s.ended.String()
 	}
 	if s.to != nil {
 		r.Route, r.Pool = s.to.name, s.to.pool

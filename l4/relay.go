@@ -175,14 +175,25 @@ func (s *session) endDirection(d *direction) {
 	s.halfClose()
 }
 
+// ender is the side that ended its direction first.
+type ender uint8
+
+const (
+	endedByNone ender = iota
+	endedByClient
+	endedByServer
+)
+
+func (e ender) String() string { return [...]string{sideNone, sideClient, sideUpstream}[e] }
+
 // endedBy notes which side ended its direction first.
 func (s *session) endedBy(server bool) {
 	switch {
-	case s.ended != "":
+	case s.ended != endedByNone:
 	case server:
-		s.ended = sideUpstream
+		s.ended = endedByServer
 	default:
-		s.ended = sideClient
+		s.ended = endedByClient
 	}
 }
 

@@ -85,12 +85,13 @@ type session struct {
 	hello      bool     // the first bytes are a whole TLS hello
 	guarded    bool     // the first bytes must not be a PROXY header
 	timed      bool     // stages of this session are sampled
-	ended      string   // the side that ended its direction first, "" while none has
+	ended      ender    // who ended its direction first
 	stages     accesslog.Stages
 
 	number uint64    // in the order of its loop; part of its ID
 	tls    *secured  // goroutines have the connections; nil: the loop does
 	facts  *tlsFacts // of TLS that Weir ended; nil: none
+	tunnel *tunnel   // it relays for L7; nil: it does not
 
 	prev, next *session // its shard's list; next also in its free list
 }
@@ -266,14 +267,10 @@ func (s *session) arm(d time.Duration) { s.shard.loop.Arm(&s.timer, d, s) }
 // quiet looks at a session whose timer ran out. Traffic does not touch the timer;
 // it only leaves the time.
 func (s *session) quiet() {
-	c := s.routing.conf
 	now := s.shard.loop.Now()
-	limit, why := c.IdleTimeout, reasonIdle
-	if s.state == stateHalfClosed {
-		limit, why = c.HalfClosedTimeout, reasonHalfClosed
-	}
+	limit, lifetime, why := s.patience()
 	switch {
-	case c.Lifetime > 0 && now-s.accepted >= c.Lifetime:
+	case lifetime > 0 && now-s.accepted >= lifetime:
 		s.close(reasonLifetime)
 	case now-s.lastMoved() >= limit && !s.up.meter.waits() && !s.down.meter.waits():
 		s.close(why)
@@ -284,17 +281,26 @@ func (s *session) quiet() {
 
 // watchQuiet arms the timer for the next moment at which quiet may have to close.
 func (s *session) watchQuiet() {
-	c := s.routing.conf
 	now := s.shard.loop.Now()
-	limit := c.IdleTimeout
-	if s.state == stateHalfClosed {
-		limit = c.HalfClosedTimeout
-	}
+	limit, lifetime, _ := s.patience()
 	wait := max(s.moved+limit-now, shapeTick) // a rate may hold it back for longer than the limit
-	if c.Lifetime > 0 {
-		wait = min(wait, s.accepted+c.Lifetime-now)
+	if lifetime > 0 {
+		wait = min(wait, s.accepted+lifetime-now)
 	}
 	s.arm(wait)
+}
+
+// patience is how long nothing may move, what to say when it did not, and how old the
+// session may get; 0 is any age.
+func (s *session) patience() (idle, lifetime time.Duration, why reason) {
+	switch c := s.routing; {
+	case s.tunnel != nil:
+		return s.tunnel.idle, 0, reasonIdle
+	case s.state == stateHalfClosed:
+		return c.conf.HalfClosedTimeout, c.conf.Lifetime, reasonHalfClosed
+	default:
+		return c.conf.IdleTimeout, c.conf.Lifetime, reasonIdle
+	}
 }
 
 // close ends the session for good. The object may be used for another session

@@ -31,6 +31,7 @@ type shard struct {
 	giving loop.Handover // while the hand-over function runs
 
 	first   *session // all that are open, the youngest first
+	tunnels *session // those that relay for L7; in none of the walks and counts
 	scans   []*scan  // that walk the list
 	number  uint64   // of the last session, UDP too
 	free    *session
@@ -38,6 +39,8 @@ type shard struct {
 	udp     udpShard
 	sampler metric.Sampler
 	drained chan struct{} // closed when the last session ends, where set
+
+	tunneled counters // of tunnels; those of listeners are L7's
 
 	cancels map[*canceller]struct{} // connections that are open
 }
@@ -94,6 +97,13 @@ func (sh *shard) Abort() {
 
 // get returns an empty session in the list of open ones.
 func (sh *shard) get() *session {
+	s := sh.blank()
+	sh.enlist(s)
+	return s
+}
+
+// blank returns an empty session that is in no list.
+func (sh *shard) blank() *session {
 	s := sh.free
 	if s != nil {
 		sh.free = s.next
@@ -105,11 +115,24 @@ func (sh *shard) get() *session {
 	s.shard = sh
 	sh.number++
 	s.number = sh.number
-	if s.next = sh.first; s.next != nil {
+	return s
+}
+
+// enlist puts s into the list it belongs to.
+func (sh *shard) enlist(s *session) {
+	first := sh.list(s)
+	if s.next = *first; s.next != nil {
 		s.next.prev = s
 	}
-	sh.first = s
-	return s
+	*first = s
+}
+
+// list is the first of the list that s belongs to.
+func (sh *shard) list(s *session) **session {
+	if s.tunnel != nil {
+		return &sh.tunnels
+	}
+	return &sh.first
 }
 
 // retire takes a closed session off the list. Its fields stay until it is used
@@ -122,9 +145,9 @@ func (sh *shard) retire(s *session) {
 	if s.prev != nil {
 		s.prev.next = s.next
 	} else {
-		sh.first = s.next
+		*sh.list(s) = s.next
 	}
-	s.prev, s.next = nil, nil
+	s.prev, s.next, s.tunnel = nil, nil, nil
 	if sh.nfree < maxFree {
 		s.next, sh.free = sh.free, s
 		sh.nfree++
@@ -155,6 +178,7 @@ func (sh *shard) closeAll(why reason) {
 	for sh.udp.first != nil {
 		sh.udp.first.close(why)
 	}
+	sh.endTunnels()
 }
 
 // call runs f on the loop and waits for it. It does nothing once the loop has ended.

@@ -67,18 +67,22 @@ func (c *conn) serve() {
 			c.drop()
 		}
 	}()
-	if c.serveRequests() {
+	switch parks, departs := c.serveRequests(); {
+	case departs != nil:
+		departs.begin()
+	case parks:
 		c.park()
-		return
+	default:
+		c.drop()
 	}
-	c.drop()
 }
 
-// serveRequests serves until the connection is to be parked, or else to be closed.
-func (c *conn) serveRequests() (parks bool) {
+// serveRequests serves until the connection is to be parked, or departs as a tunnel, or
+// else is to be closed.
+func (c *conn) serveRequests() (parks bool, departs *departure) {
 	if !c.begun {
 		if err := c.begin(); err != nil {
-			return false
+			return false, nil
 		}
 	}
 	d := c.s.sit(c)
@@ -93,10 +97,17 @@ func (c *conn) serveRequests() (parks bool) {
 			c.h = nil
 			c.inBefore, c.outBefore = 0, 0
 			c.s.rise(d)
-			return true
+			return true, nil
+		case p == departed:
+			departs = x.departs
+			_ = c.h.Close() // gives the buffers back; the connection was given away
+			c.h = nil
+			x.reset(x.l)
+			c.s.rise(d)
+			return false, departs
 		case p == over, p == quiet && !c.s.awake.add(c): // no descriptor was left: stay as it is
 			c.h.CloseGracefully()
-			return false
+			return false, nil
 		}
 		x.reset(x.l)
 	}
@@ -106,6 +117,10 @@ func (c *conn) serveRequests() (parks bool) {
 func (c *conn) drop() {
 	if c.h != nil {
 		_ = c.h.Close() // gives its buffers back
+	}
+	if c.nc == nil { // a panic after it was detached
+		c.Leave()
+		return
 	}
 	_ = c.nc.Close() // closed already, but after a panic and a tunnel
 	c.end()
@@ -177,9 +192,10 @@ func (c *conn) stream() net.Conn {
 type prospect uint8
 
 const (
-	ask   prospect = iota // another request may follow
-	quiet                 // none came yet: park
-	over                  // the connection is to be closed
+	ask      prospect = iota // another request may follow
+	quiet                    // none came yet: park
+	over                     // the connection is to be closed
+	departed                 // it is a tunnel that a loop relays
 )
 
 // serveRequest reads one request and answers it.
@@ -215,6 +231,9 @@ func (c *conn) serveRequest(x *exchange) prospect {
 	x.timed = x.sampled || c.s.access.Enabled()
 	x.l.requests.Add(1)
 	x.run(first)
+	if x.departs != nil {
+		return departed
+	}
 	x.l.requests.Add(-1)
 	if !c.h.Finish() {
 		return over
@@ -260,7 +279,8 @@ func (x *exchange) reset(l *listener) {
 	x.local, x.reply, x.head, x.status, x.forwards = false, reply{}, nil, 0, 0
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
 	x.stages.FirstByte, x.stages.Deliver, x.stages.Queue = 0, 0, 0
-	x.whole, x.until = false, time.Time{}
+	x.whole, x.until, x.departs = false, time.Time{}, nil
+	x.tunnelIn, x.tunnelOut = 0, 0
 	x.acted.reset()
 }
 

@@ -21,6 +21,7 @@ const (
 	next    verdict = iota // the next step
 	respond                // x.reply answers: continue at deliver
 	end                    // the connection is beyond an answer: continue at log
+	away                   // a loop goes on with it: nothing follows here
 )
 
 // step is one named part of an exchange.
@@ -113,7 +114,8 @@ type exchange struct {
 
 	acted acted // of a route that does more than send requests to its pool
 
-	tunnelIn, tunnelOut uint64 // octets of a WebSocket
+	tunnelIn, tunnelOut uint64     // octets of a WebSocket
+	departs             *departure // to a loop, when this exchange ends; nil: it does not
 }
 
 // fault is what went wrong in an exchange; the zero value is nothing.
@@ -134,6 +136,8 @@ func (x *exchange) run(from int) {
 		case end:
 			x.h.SetClose()
 			i = max(i, stepLog-1)
+		case away:
+			return
 		}
 	}
 }

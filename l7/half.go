@@ -26,6 +26,9 @@ type half struct {
 	moved    uint64 // octets
 	bulk     bool   // the last read filled its buffer
 	err      error  // what ended it
+
+	unread, untaken loop.TunnelCause // what it means that reading from src, or writing to dst, failed
+	up              bool             // from the client to the server
 }
 
 // relay writes first and then all that src sends to dst, and passes the end on.
@@ -40,8 +43,8 @@ func (h *half) relay(first []byte) {
 	if raw := h.socket(); raw != nil {
 		h.drainHandedOver()
 		for h.err == nil {
-			if err := raw.Read(h.move); h.err == nil {
-				h.err = err
+			if err := raw.Read(h.move); h.err == nil && err != nil {
+				h.fail(err)
 			}
 		}
 	} else {
@@ -108,7 +111,7 @@ func (h *half) move(fd uintptr) bool {
 			return false
 		case errno == syscall.EINTR:
 		case errno != 0:
-			h.err = errno
+			h.fail(errno)
 		case n == 0:
 			h.err = io.EOF
 		}
@@ -132,9 +135,15 @@ func (h *half) write(p []byte) {
 		return
 	}
 	h.t.touch()
+	if h.up { // the client is not read meanwhile: somebody else has to see whether it is there
+		h.t.c.await()
+		defer h.t.c.awaited()
+	}
 	n, err := h.dst.Write(p)
 	h.moved += uint64(n)
-	h.err = err
+	if h.err = err; err != nil {
+		h.t.broke(h.untaken, err)
+	}
 }
 
 // copy is relay for TLS.
@@ -144,8 +153,16 @@ func (h *half) copy() {
 	for h.err == nil {
 		n, err := h.src.Read(b.B)
 		h.write(b.B[:n])
-		if h.err == nil {
-			h.err = err
+		if h.err == nil && err != nil {
+			h.fail(err)
 		}
+	}
+}
+
+// fail notes an error of reading, which may be the end.
+func (h *half) fail(err error) {
+	h.err = err
+	if err != io.EOF {
+		h.t.broke(h.unread, err)
 	}
 }

@@ -14,13 +14,9 @@ func (x *exchange) log() verdict {
 	x.endAct()
 	x.dropHeld()
 	took := time.Since(x.started)
-	class := x.status / 100
-	if class >= statusClasses {
-		class = 0
-	}
+	class := statusClassOf(x.status)
 	if x.route != nil {
-		x.route.requests[class].Inc()
-		x.route.seconds.Observe(took)
+		x.route.count(class, took)
 	} else {
 		x.l.requestsNone[class].Inc()
 	}
@@ -38,6 +34,20 @@ func (x *exchange) log() verdict {
 		x.record(took, in, out)
 	}
 	return next
+}
+
+// statusClassOf is the index of a status among the classes, 0 where none was sent.
+func statusClassOf(status int) int {
+	if class := status / 100; class < statusClasses {
+		return class
+	}
+	return 0
+}
+
+// count adds a request that is over.
+func (r *routeState) count(class int, took time.Duration) {
+	r.requests[class].Inc()
+	r.seconds.Observe(took)
 }
 
 // observeStages adds the stages that this exchange went through.
@@ -74,12 +84,22 @@ func (x *exchange) logFault() {
 }
 
 func (x *exchange) record(took time.Duration, in, out uint64) {
+	x.fillRecord()
+	r := &x.rec
+	r.Duration, r.BytesIn, r.BytesOut = took, int64(in), int64(out)
+	if x.fault.reason != "" {
+		r.Side, r.Reason = x.fault.side.String(), x.fault.reason
+	}
+	x.s.access.L7(r)
+}
+
+// fillRecord puts into x.rec what is known before the end.
+func (x *exchange) fillRecord() {
 	r := &x.rec
 	*r = accesslog.L7Record{
-		Start: x.started, Duration: took, Listener: x.l.name, Client: x.client, SNI: x.c.from.SNI,
+		Start: x.started, Listener: x.l.name, Client: x.client, SNI: x.c.from.SNI,
 		Proto: "HTTP/1.1", Method: x.req.Method, Host: x.req.Authority, Path: x.req.Path, Query: x.req.Query,
-		Status: x.status, BytesIn: int64(in), BytesOut: int64(out),
-		RequestID: x.requestID(), Retries: x.retries, Stages: x.stages,
+		Status: x.status, RequestID: x.requestID(), Retries: x.retries, Stages: x.stages,
 	}
 	if x.req.Minor == 0 {
 		r.Proto = "HTTP/1.0"
@@ -88,8 +108,4 @@ func (x *exchange) record(took time.Duration, in, out uint64) {
 		r.Route, r.Pool = x.route.name, x.route.pool
 	}
 	r.Backend = x.backend
-	if x.fault.reason != "" {
-		r.Side, r.Reason = x.fault.side.String(), x.fault.reason
-	}
-	x.s.access.L7(r)
 }

@@ -49,8 +49,9 @@ func hasData(fd int) bool {
 	return errno != unix.EAGAIN && errno != unix.EINTR
 }
 
-// detach prepares a connection for being parked, and takes it out of the book of those
-// that are awake. It reports false where it must go on: no descriptor is left.
+// detach prepares a connection for its loop, and takes it out of the book of those that
+// are awake. What was handed over and not read is in c.from.Data. It reports false where
+// the connection must go on: no descriptor is left.
 func (c *conn) detach() bool {
 	c.s.awake.remove(c) // who finds it there may use nc
 	h, err := c.nc.Detach()
@@ -61,13 +62,16 @@ func (c *conn) detach() bool {
 	if c.tls != nil {
 		c.tls.Conn = nil
 	}
-	c.from.FD, c.from.Ticket = h.FD, h.Ticket
+	c.from.FD, c.from.Data, c.from.Ticket = h.FD, h.Data, h.Ticket
 	return true
 }
 
-// park ends the service of a quiet connection. It is the last that its goroutine does
-// with it: another one may have it at once.
+// park ends the service of a quiet connection, which has nothing unread. It is the last
+// that its goroutine does with it: another one may have it at once.
 func (c *conn) park() {
+	if len(c.from.Data) > 0 {
+		panic("BUG: a connection with unread data is parked")
+	}
 	if !c.from.Loop.Do(c.settle) {
 		c.Leave() // the loop has ended
 	}

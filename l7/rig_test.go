@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weir/conf"
+	"weir/l4"
 	"weir/l4/loop"
 	"weir/pool/accesslog"
 	"weir/pool/backend"
@@ -43,6 +44,63 @@ type rig struct {
 // addresses of origins in turn.
 func newRig(t testing.TB, config string, origins ...string) *rig {
 	t.Helper()
+	r := makeRig(t, Options{}, config, origins...)
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ln, r.addr = ln, ln.Addr().String()
+	if r.loop, err = loop.New(r.server.log); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(r.accept)
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait()
+		r.server.Close()
+		r.loop.Close()
+	})
+	return r
+}
+
+// newLoopRig is newRig behind layer 4, as in the process: its loops accept, and relay
+// tunnels.
+func newLoopRig(t testing.TB, config string, origins ...string) *rig {
+	t.Helper()
+	var front *l4.Server
+	r := makeRig(t, Options{
+		Relay:      func(l *loop.Loop, u loop.Tunnel) { front.Relay(l, u) },
+		EndTunnels: func() { front.EndTunnels() },
+	}, config, origins...)
+	var err error
+	front, err = l4.New(l4.Options{
+		Loops: 2, Log: r.server.log, Metrics: r.metrics,
+		HandOver: func(_ string, h loop.Handover) { r.server.Serve(r.name.Load().(string), h) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := front.Prepare([]l4.Listener{{
+		Name: "web", L7: "web", Addrs: []conf.Addr{{Network: "tcp", Host: "127.0.0.1"}},
+		Socket: conf.ListenSocket{NoDelay: true},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Commit()
+	r.addr = front.Addrs("web")[0]
+	t.Cleanup(func() {
+		front.StopAccepting()
+		r.server.Close()
+		front.Close()
+	})
+	return r
+}
+
+// makeRig is a rig to which no connection comes yet. Whoever makes it closes its server.
+func makeRig(t testing.TB, o Options, config string, origins ...string) *rig {
+	t.Helper()
 	args := make([]any, len(origins))
 	for i := range origins {
 		args[i] = origins[i]
@@ -54,24 +112,11 @@ func newRig(t testing.TB, config string, origins ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.server = New(Options{Log: log, Metrics: r.metrics, Access: access})
+	o.Log, o.Metrics, o.Access = log, r.metrics, access
+	r.server = New(o)
 	r.reg = backend.New(backend.Options{Log: log, Metrics: r.metrics, OnDown: r.server.Drop})
 	r.apply(fmt.Sprintf(config, args...))
-	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.ln, r.addr = ln, ln.Addr().String()
-	if r.loop, err = loop.New(log); err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(r.accept)
 	t.Cleanup(func() {
-		ln.Close()
-		wg.Wait()
-		r.server.Close()
-		r.loop.Close()
 		r.reg.Close()
 		access.Close()
 	})

@@ -14,12 +14,20 @@ import (
 	"weir/pool/metric"
 )
 
-// Options is what a Server shares with the rest of the process. All fields are
+// Options is what a Server shares with the rest of the process. The first three are
 // needed.
 type Options struct {
 	Log     *slog.Logger
 	Metrics *metric.Registry
 	Access  *accesslog.Log
+
+	// Relay takes over a tunnel and calls its Done when it has ended. It is called on
+	// the loop that accepted the client and must not block. Where it is nil, and where
+	// one side of a tunnel is TLS, goroutines relay.
+	Relay func(*loop.Loop, loop.Tunnel)
+	// EndTunnels resets every tunnel that Relay has taken over before. It does not wait
+	// for that. It is needed with Relay.
+	EndTunnels func()
 }
 
 // Server serves HTTP on connections that are handed to it. Its methods may be
@@ -31,6 +39,9 @@ type Server struct {
 	transport *upstream.Transport
 	sampler   metric.Sampler
 	panics    *metric.Counter
+
+	relay      func(*loop.Loop, loop.Tunnel) // nil: there is none
+	endTunnels func()
 
 	snapshot   atomic.Pointer[Snapshot]
 	overloaded atomic.Bool // new requests are not served
@@ -56,6 +67,10 @@ func New(o Options) *Server {
 		log: o.Log, metrics: o.Metrics, access: o.Access,
 		transport: upstream.New(upstream.Options{Log: o.Log}),
 		panics:    o.Metrics.Counter(metric.Panics, "l7"),
+		relay:     o.Relay, endTunnels: o.EndTunnels,
+	}
+	if s.relay == nil {
+		s.endTunnels = func() {}
 	}
 	s.snapshot.Store(&Snapshot{})
 	s.sweeper.start(s)
@@ -144,6 +159,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.awake.close()
 	s.awake.each((*conn).kill)
 	s.limitParked(leaveAll)
+	s.endTunnels()
 	<-empty
 	return ctx.Err()
 }

@@ -1,11 +1,14 @@
 package l7
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/pool/backend"
 )
@@ -14,6 +17,12 @@ import (
 // neither has moved anything for tunnel_idle_timeout. Nothing that the client sent
 // before the 101 has reached the backend.
 func (x *exchange) tunnel() verdict {
+	x.l.tunnels.Add(1) // before the client can know
+	defer func() {
+		if x.departs == nil {
+			x.l.tunnels.Add(-1)
+		}
+	}()
 	client, early, err := x.h.Hijack()
 	if err != nil {
 		return x.clientLost(err)
@@ -25,34 +34,54 @@ func (x *exchange) tunnel() verdict {
 		x.fail(message.Upstream, "truncated", err)
 		return end
 	}
-	x.l.tunnels.Add(1)
-	defer x.l.tunnels.Add(-1)
-	t := &tunnel{s: x.s, client: client, server: server, idle: x.route.conf.TunnelIdleTimeout}
+	x.member.Report(backend.Success)
+	if x.leave(server, early, late) {
+		x.endAct()
+		x.dropHeld()
+		if x.sampled {
+			x.observeStages()
+		}
+		return away
+	}
+	x.relay(client, server, early, late)
+	return end
+}
+
+// relay is for what no loop can do: it takes the goroutine of the connection, and one more.
+func (x *exchange) relay(client, server net.Conn, early, late []byte) {
+	x.c.finCancels.Store(false) // a FIN is the end of one direction
+	t := &tunnel{s: x.s, c: x.c, client: client, server: server, idle: x.route.conf.TunnelIdleTimeout}
 	defer t.close()
 	t.watch()
 	defer t.watcher.Stop()
-	x.c.onGone(t.interrupt)
+	x.c.onGone(t.gone)
 	defer x.c.onGone(nil)
-	up, down := half{t: t, dst: server, src: client}, half{t: t, dst: client, src: server}
+	up := half{
+		t: t, dst: server, src: client, up: true,
+		unread: loop.TunnelClientReset, untaken: loop.TunnelServerReset,
+	}
+	down := half{
+		t: t, dst: client, src: server,
+		unread: loop.TunnelServerReset, untaken: loop.TunnelClientReset,
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { up.relay(early) })
 	down.relay(late)
 	wg.Wait()
 	x.tunnelIn, x.tunnelOut = up.moved, down.moved
-	if t.idled.Load() {
-		x.fail(message.Client, "tunnel_idle_timeout", nil)
+	if f := tunnelFault(loop.TunnelCause(t.cause.Load())); f.reason != "" {
+		x.fail(f.side, f.reason, nil)
 	}
-	x.member.Report(backend.Success)
-	return end
 }
 
-// tunnel is a connection that is no HTTP any more.
+// tunnel is a connection that is no HTTP any more, relayed by two goroutines.
 type tunnel struct {
 	s              *Server
+	c              *conn
 	client, server net.Conn
 	idle           time.Duration
 	active         atomic.Uint32 // tick of the sweeper's clock at which something moved
-	idled          atomic.Bool   // it was ended because nothing moved
+	cause          atomic.Uint32 // what ended it first, a loop.TunnelCause
 	watcher        *time.Timer
 }
 
@@ -63,8 +92,7 @@ func (t *tunnel) watch() {
 	t.watcher = time.AfterFunc(time.Hour, func() {
 		quiet := time.Duration(t.s.sweeper.now()-t.active.Load()) * tick
 		if quiet >= t.idle {
-			t.idled.Store(true)
-			t.close()
+			t.end(loop.TunnelIdle)
 			return
 		}
 		t.watcher.Reset(t.idle - quiet)
@@ -73,6 +101,25 @@ func (t *tunnel) watch() {
 }
 
 func (t *tunnel) touch() { t.active.Store(t.s.sweeper.now()) }
+
+// broke notes what it means that a connection broke. An end that we made is none.
+func (t *tunnel) broke(cause loop.TunnelCause, err error) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+		t.cause.CompareAndSwap(uint32(loop.TunnelDone), uint32(cause))
+	}
+}
+
+// end closes the tunnel for a cause.
+func (t *tunnel) end(cause loop.TunnelCause) {
+	t.cause.CompareAndSwap(uint32(loop.TunnelDone), uint32(cause))
+	t.close()
+}
+
+// gone ends the tunnel of a client that is found to have gone, without blocking.
+func (t *tunnel) gone() {
+	t.cause.CompareAndSwap(uint32(loop.TunnelDone), uint32(loop.TunnelClientReset))
+	t.interrupt()
+}
 
 // interrupt ends what both directions are at, a write that is stuck too. It does not
 // block.

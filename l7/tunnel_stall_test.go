@@ -40,7 +40,9 @@ func newDeaf(t *testing.T) string {
 
 // TestTunnelStalls: a tunnel in which one side takes nothing is idle too, and ends as
 // others do: closing it must not wait for the write that is stuck.
-func TestTunnelStalls(t *testing.T) {
+func TestTunnelStalls(t *testing.T) { onBoth(t, testTunnelStalls) }
+
+func testTunnelStalls(t *testing.T, newRig rigMaker) {
 	config := strings.Replace(plain, "pool = \"app\"", "pool = \"app\"\ntunnel_idle_timeout = \"1s\"", 1)
 	r := newRig(t, config, newDeaf(t))
 	stall(t, r.dial())
@@ -53,7 +55,9 @@ func TestTunnelStalls(t *testing.T) {
 }
 
 // TestDrainEndsStalledTunnels: the end of a drain does not wait for it either.
-func TestDrainEndsStalledTunnels(t *testing.T) {
+func TestDrainEndsStalledTunnels(t *testing.T) { onBoth(t, testDrainEndsStalledTunnels) }
+
+func testDrainEndsStalledTunnels(t *testing.T, newRig rigMaker) {
 	r := newRig(t, plain, newDeaf(t))
 	stall(t, r.dial())
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)

@@ -26,10 +26,12 @@ func newEcho(t *testing.T) string {
 	}).addr
 }
 
+const upgradeHead = "GET /socket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n"
+
 // upgrade makes c a tunnel.
 func upgrade(t *testing.T, c *client) {
 	t.Helper()
-	c.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n")
+	c.send(upgradeHead)
 	res, err := http.ReadResponse(c.br, nil)
 	if err != nil || res.StatusCode != 101 {
 		t.Fatalf("got %v %v, want 101", res, err)
@@ -38,7 +40,9 @@ func upgrade(t *testing.T, c *client) {
 
 // TestTunnelCarriesAll sends pieces of every size both ways at once, ends them with a
 // half-close, which may come with the last octets, and compares checksums.
-func TestTunnelCarriesAll(t *testing.T) {
+func TestTunnelCarriesAll(t *testing.T) { onBoth(t, testTunnelCarriesAll) }
+
+func testTunnelCarriesAll(t *testing.T, newRig rigMaker) {
 	r := newRig(t, plain, newEcho(t))
 	var wg sync.WaitGroup
 	for seed := range uint64(8) {
@@ -74,7 +78,9 @@ func TestTunnelCarriesAll(t *testing.T) {
 }
 
 // TestTunnelIdles: a tunnel lives as long as something moves, and ends soon after.
-func TestTunnelIdles(t *testing.T) {
+func TestTunnelIdles(t *testing.T) { onBoth(t, testTunnelIdles) }
+
+func testTunnelIdles(t *testing.T, newRig rigMaker) {
 	r := newRig(t, strings.Replace(plain, "pool = \"app\"", "pool = \"app\"\ntunnel_idle_timeout = \"1s\"", 1), newEcho(t))
 	c := r.dial()
 	upgrade(t, c)
@@ -102,7 +108,9 @@ func TestTunnelIdles(t *testing.T) {
 }
 
 // TestTunnelReset: a client that resets ends the backend's side too.
-func TestTunnelReset(t *testing.T) {
+func TestTunnelReset(t *testing.T) { onBoth(t, testTunnelReset) }
+
+func testTunnelReset(t *testing.T, newRig rigMaker) {
 	ended := make(chan error, 1)
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		readHead(br)

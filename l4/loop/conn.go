@@ -174,18 +174,11 @@ func (c *Conn) Close() error {
 // to Close it does nothing. The descriptor is another one than before. On an error, which
 // is that there is none left, c is as it was.
 func (c *Conn) Detach() (Handover, error) {
-	if len(c.data) > 0 {
-		panic("BUG: a connection with unread data was detached")
-	}
-	h := Handover{Local: c.local, Remote: c.remote}
-	// The runtime gives up a descriptor only by closing it.
-	err := c.control("dup", func(fd int) (err error) {
-		h.FD, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		return err
-	})
+	fd, err := Extract(c)
 	if err != nil {
 		return Handover{}, err
 	}
+	h := Handover{FD: fd, Local: c.local, Remote: c.remote, Data: c.data}
 	if c.closed.Swap(true) {
 		CloseSocket(h.FD)
 		return Handover{}, net.ErrClosed

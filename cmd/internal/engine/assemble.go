@@ -40,7 +40,9 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 		return err
 	}
 	e.conns = limit.New(e.limits(cfg))
-	e.l7 = l7.New(l7.Options{Log: e.log, Metrics: e.metrics, Access: e.access})
+	e.l7 = l7.New(l7.Options{
+		Log: e.log, Metrics: e.metrics, Access: e.access, Relay: e.relay, EndTunnels: e.endTunnels,
+	})
 	e.backends = backend.New(backend.Options{
 		Log: e.log, Metrics: e.metrics, DNS: cfg.DNS, OnDown: e.l7.Drop, OnLost: e.lost,
 		StickyKey: func() ([]byte, error) { return stickyKey(cfg) },

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"weir/l4"
+	"weir/l4/loop"
 	"weir/pool/backend"
 )
 
@@ -22,3 +23,13 @@ func (e *Engine) lost(l backend.Lost) {
 
 // EndSessions resets live L4 sessions, see [l4.Server.End].
 func (e *Engine) EndSessions(ctx context.Context, f l4.Filter) (int, error) { return e.l4.End(ctx, f) }
+
+// relay gives a tunnel of layer 7 to layer 4, which is there before any connection is.
+func (e *Engine) relay(l *loop.Loop, t loop.Tunnel) { e.l4.Relay(l, t) }
+
+// endTunnels ends those that it has got. After a start that failed there is no layer 4.
+func (e *Engine) endTunnels() {
+	if e.l4 != nil {
+		e.l4.EndTunnels()
+	}
+}
