@@ -182,6 +182,24 @@ func (ck *checker) l7Split(r *L7Route) {
 		ck.add(ck.at(&r.Sticky), "", "[l7.route.sticky] does nothing without split")
 	case header && ck.has(&r.Sticky.MaxAge):
 		ck.add(ck.at(&r.Sticky.MaxAge), "", "max_age: it is that of a cookie, and this [l7.route.sticky] has none")
+	case cookie:
+		ck.oneCookie(r)
+	}
+}
+
+// oneCookie refuses a cookie that is to keep a client on a side and on a server as well:
+// each answer would set it twice, and neither would find its own value again.
+func (ck *checker) oneCookie(r *L7Route) {
+	for i := range r.Split {
+		at := slices.IndexFunc(ck.c.Pools, func(p Pool) bool { return p.Name == r.Split[i].Pool })
+		if at < 0 {
+			continue
+		}
+		if s := &ck.c.Pools[at].Sticky; s.Cookie != "" && s.Cookie == r.Sticky.Cookie {
+			ck.add(ck.at(&r.Sticky.Cookie), "", "cookie: [pool.%s.sticky] on line %d has the cookie %q too; "+
+				"give one of them another name", ck.c.Pools[at].Name, ck.src.line(ck.at(&s.Cookie).pos), s.Cookie)
+			return
+		}
 	}
 }
 
