@@ -115,7 +115,7 @@ func l7LimitKeys() []key[L7] {
 			name: "body_min_rate", def: `"1KiB"`, unit: "per second",
 			value: one(func(l *L7) *Size { return &l.BodyMinRate }, size(0, 1<<30)),
 			doc: "The least a client must send of a request body, or take of a response, after the grace. 0B: " +
-				"anything goes.",
+				"anything goes, and a client that stalls holds its connection, and a server, for as long as it likes.",
 		},
 		{
 			name: "max_header_bytes", def: `"32KiB"`,

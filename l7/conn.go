@@ -286,10 +286,14 @@ func (x *exchange) reset(l *listener) {
 
 // options are the limits of connections of the listener.
 func (l *listener) options() *h1.Options {
-	return &h1.Options{
+	o := &h1.Options{
 		Limits: &l.limits, HeaderTimeout: l.conf.HeaderTimeout, KeepAliveTimeout: l.conf.KeepAliveTimeout,
 		BodyGrace: l.conf.BodyGrace, BodyMinRate: int64(l.conf.BodyMinRate),
 	}
+	if o.BodyMinRate == 0 {
+		o.BodyMinRate = h1.AnyRate
+	}
+	return o
 }
 
 // mustClose reports whether the response under way is the last on the connection.

@@ -31,13 +31,17 @@ type Options struct {
 	HeaderTimeout    time.Duration   // from the first octet of a head to its last; default 10 s
 	KeepAliveTimeout time.Duration   // for the first octet of a request; default 60 s
 	BodyGrace        time.Duration   // default 10 s; see BodyMinRate
-	BodyMinRate      int64           // octets per second, default 1024
+	BodyMinRate      int64           // octets per second, default 1024; AnyRate: none
 
 	// The rule for a slow peer, for a request body and for a response alike: Weir waits for
 	// it, all waits of the message added up, BodyGrace plus one second per BodyMinRate octets
 	// moved; and at one time not longer than three times BodyGrace. Time in which Weir itself
 	// does not read or write does not count.
 }
+
+// AnyRate is the BodyMinRate for peers that may take as long as they like for a body;
+// BodyGrace does not matter then.
+const AnyRate = -1
 
 // The defaults of Options.
 const (
@@ -61,7 +65,7 @@ func (o *Options) orDefault() Options {
 	if d.BodyGrace <= 0 {
 		d.BodyGrace = DefaultBodyGrace
 	}
-	if d.BodyMinRate <= 0 {
+	if d.BodyMinRate == 0 {
 		d.BodyMinRate = DefaultBodyMinRate
 	}
 	return d
@@ -245,15 +249,20 @@ type pace struct {
 // allow returns how long Weir may wait for the next n octets at most, n being 0 for
 // a read of any size; zero or less means that the peer is too slow.
 func (p *pace) allow(o *Options, n int) time.Duration {
+	if o.BodyMinRate < 0 {
+		return forever
+	}
 	sum := o.BodyGrace + seconds(p.moved+int64(n), o.BodyMinRate) - p.waited
 	return min(sum, 3*o.BodyGrace+seconds(int64(n), o.BodyMinRate))
 }
 
+// forever is as good as it: an addition to a time does not overflow.
+const forever = 1 << 30 * time.Second
+
 // seconds returns the time that n octets take at the rate, without overflow.
 func seconds(n, rate int64) time.Duration {
-	const most = 1 << 30 // seconds; as good as for ever
-	if n/rate >= most {
-		return most * time.Second
+	if n/rate >= int64(forever/time.Second) {
+		return forever
 	}
 	return time.Duration(n/rate)*time.Second + time.Duration(n%rate)*time.Second/time.Duration(rate)
 }

@@ -252,6 +252,22 @@ func TestLingerEnds(t *testing.T) {
 	between(t, "a lingering close", took, lingerTime, lingerTime+time.Second)
 }
 
+func TestPaceOfAnyRate(t *testing.T) {
+	f := func(rate int64, want time.Duration, p pace) {
+		t.Helper()
+		o := (&Options{BodyMinRate: rate, BodyGrace: time.Second}).orDefault()
+		if got := p.allow(&o, 0); got != want {
+			t.Errorf("rate %d, %+v: allowed %v, want %v", rate, p, got, want)
+		}
+	}
+	late := pace{waited: time.Hour}
+	f(AnyRate, forever, late)
+	f(AnyRate, forever, pace{})
+	f(0, time.Second, pace{})
+	f(0, time.Second-time.Hour, late)
+	f(1<<20, time.Second, pace{})
+}
+
 func TestPaceDoesNotOverflow(t *testing.T) {
 	o := (&Options{BodyMinRate: 1}).orDefault()
 	p := pace{moved: 1 << 62}
