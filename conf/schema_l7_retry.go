@@ -17,7 +17,8 @@ func l7TryKeys() []key[L7Route] {
 			value: one(func(r *L7Route) *Size { return &r.RequestBuffer }, size(0, 16<<20)),
 			doc: "A request body up to this size is read wholly before a server is chosen: slow clients occupy no " +
 				"server, and the request may be sent again like one without a body. A longer one streams, " +
-				"what was held first. Bodies whose client waits for `100 Continue` are not held. 0B: none is.",
+				"what was held first. A client that waits for `100 Continue` gets it from Weir, and the server no " +
+				"Expect. 0B: none is held.",
 		},
 		{
 			name:  "retry",

@@ -17,16 +17,35 @@ func (x *exchange) readAhead() (err error) {
 	bound := int64(x.route.conf.RequestBuffer)
 	r := &x.req
 	switch {
-	case !r.HasBody() || r.Expect100:
+	case !r.HasBody():
 		return nil
 	case bound > 0 && (r.Framing == message.Chunked || r.ContentLength <= bound):
-		err = x.hold(bound)
+		if err = x.sayContinue(); err == nil {
+			err = x.hold(bound)
+		}
+	case r.Expect100:
+		return nil
 	case x.isShort():
 		x.first, err = x.h.ReadBody()
 	default:
 		return nil
 	}
 	return err
+}
+
+// sayContinue asks a client that waits for 100 Continue for its body. To hold the body
+// means to have it before there is a server to ask, so the word is Weir's own, and the
+// server gets no Expect: it is not to answer what is answered (RFC 9110 section 10.1.1
+// has a proxy pass the expectation on; who sets request_buffer wants otherwise).
+func (x *exchange) sayContinue() error {
+	if !x.req.Expect100 {
+		return nil
+	}
+	if err := x.h.WriteContinue(); err != nil {
+		return err
+	}
+	x.req.Expect100 = false
+	return nil
 }
 
 // hold reads the body until it is whole or longer than bound.
