@@ -15,6 +15,7 @@ type acted struct {
 	values rewrite.Values
 	target []byte // path and query for the server; nil: as received
 	host   []byte // for the server; nil: see upstreamHost
+	asked  []byte // host in its form for matching, without brackets
 	buf    []byte // holds target and host, and is kept for the next request
 	check  []byte // scratch of path checks, kept too
 
@@ -27,7 +28,7 @@ type acted struct {
 
 // reset makes it ready for the next request and keeps its memory.
 func (a *acted) reset() {
-	a.target, a.host, a.answer, a.location, a.mirrored, a.slowed = nil, nil, nil, nil, nil, false
+	a.target, a.host, a.asked, a.answer, a.location, a.mirrored, a.slowed = nil, nil, nil, nil, nil, nil, false
 	a.buf = a.buf[:0]
 }
 
@@ -111,6 +112,7 @@ func (x *exchange) rewrite(a *action) verdict {
 		if t.check, err = message.AppendHost(t.check[:0], t.host); err != nil {
 			return x.refuse(400, message.Client, "bad_rewrite", nil)
 		}
+		t.asked = unbracket(t.check)
 	}
 	return next
 }

@@ -3,7 +3,6 @@ package l7
 import (
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -52,9 +51,7 @@ func (x *exchange) beginAnswer(status int) []byte {
 	x.status = status
 	head := message.AppendStatusLine(x.h.AvailableBuffer(), status, []byte(fasthttp.StatusMessage(status)))
 	if !x.route.act.response.drops([]byte("date")) {
-		head = append(head, "Date: "...)
-		head = time.Now().UTC().AppendFormat(head, message.TimeFormat)
-		head = append(head, '\r', '\n')
+		head = x.appendDate(head)
 	}
 	return head
 }

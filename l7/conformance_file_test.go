@@ -34,9 +34,10 @@ var macros = map[string]string{
 	// What Weir adds to the head of a request for www.example.com.
 	"$FORWARDED": "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" +
 		"X-Forwarded-Host: www.example.com\r\nX-Request-Id: $ID\r\n",
-	"$GET":     "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n",
-	"$OK":      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-	"$GET_FWD": "GET / HTTP/1.1\r\nHost: www.example.com\r\n$FORWARDED\r\n\r\n",
+	"$GET":      "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n",
+	"$OK":       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"$OK_DATED": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: $DATE\r\n\r\nok",
+	"$GET_FWD":  "GET / HTTP/1.1\r\nHost: www.example.com\r\n$FORWARDED\r\n\r\n",
 }
 
 // readConformance reads every case of the corpus.
@@ -147,6 +148,9 @@ func expand(verb, line string) ([]byte, error) {
 	if verb == ">B" && line == "$GET" {
 		line = "$GET_FWD"
 	}
+	if verb == ">C" && line == "$OK" {
+		line = "$OK_DATED"
+	}
 	if m, ok := macros[line]; ok {
 		return []byte(strings.ReplaceAll(m, "$FORWARDED\r\n", macros["$FORWARDED"])), nil
 	}
@@ -204,7 +208,7 @@ func page(status int, keep bool, fields string) []byte {
 		505: "HTTP Version Not Supported",
 	}[status]
 	body := fmt.Sprintf("%d %s\n\n%s\nRequest id: $ID\n", status, phrase, texts[status])
-	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"+
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nDate: $DATE\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"+
 		"Cache-Control: no-store\r\n%sX-Request-Id: $ID\r\n", status, phrase, len(body)-len("$ID")+len(anyID), fields)
 	if !keep {
 		head += "Connection: close\r\n"
@@ -215,9 +219,13 @@ func page(status int, keep bool, fields string) []byte {
 // anyID stands for any request id.
 const anyID = "????????????????????????????????"
 
-// fill puts the address of the backend and the mark of an id in place.
+// anyDate stands for any date of today or so, which is one that Weir made.
+const anyDate = "?????????????????????????????"
+
+// fill puts the address of the backend and the marks of ids and dates in place.
 func fill(text []byte, backend string) []byte {
 	text = bytes.ReplaceAll(text, []byte("$BACKEND"), []byte(backend))
+	text = bytes.ReplaceAll(text, []byte("$DATE"), []byte(anyDate))
 	return bytes.ReplaceAll(text, []byte("$ID"), []byte(anyID))
 }
 

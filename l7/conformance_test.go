@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -159,8 +160,20 @@ func begins(want, got []byte) bool {
 	return true
 }
 
-// normalise puts a mark in place of generated ids; their length stays.
-func normalise(b []byte) []byte { return idPattern.ReplaceAll(b, []byte("${1}"+anyID)) }
+var datePattern = regexp.MustCompile(`Date: [^\r\n]{29}\r\n`)
+
+// normalise puts a mark in place of generated ids and dates; their length stays. A date
+// that is not of the last hour is not Weir's.
+func normalise(b []byte) []byte {
+	b = datePattern.ReplaceAllFunc(b, func(line []byte) []byte {
+		at, err := http.ParseTime(string(bytes.TrimSpace(line[len("Date:"):])))
+		if err != nil || time.Since(at).Abs() > time.Hour {
+			return line
+		}
+		return []byte("Date: " + anyDate + "\r\n")
+	})
+	return idPattern.ReplaceAll(b, []byte("${1}"+anyID))
+}
 
 func quoteLines(b []byte) string {
 	var s strings.Builder
@@ -275,7 +288,7 @@ func (p *play) probe() {
 		p.fatalf("the probe reaches the backend as\n%s", quoteLines(head))
 	}
 	p.write(b, "backend", []byte("HTTP/1.1 203 Probe\r\nContent-Length: 0\r\n\r\n"))
-	p.want(p.client, "client", []byte("HTTP/1.1 203 Probe\r\nContent-Length: 0\r\n\r\n"))
+	p.want(p.client, "client", fill([]byte("HTTP/1.1 203 Probe\r\nContent-Length: 0\r\nDate: $DATE\r\n\r\n"), ""))
 }
 
 // wantNoMore wants that the backend got nothing beyond what the case says.

@@ -19,14 +19,15 @@ type privateNames struct {
 }
 
 // newPrivateNames collects the server names of one pool and the host that is
-// sent to them in place of the client's ("" where Host goes as received).
+// sent to them in place of the client's ("" where Host goes as received, or is made for
+// each request: see answerer).
 func newPrivateNames(servers []conf.Server, rewriteHost string) *privateNames {
 	p := &privateNames{ports: make(map[string][]uint16, len(servers)+1)}
 	for _, s := range servers {
 		if s.Addr.Network != "tcp" {
 			continue
 		}
-		host := strings.ToLower(s.Addr.Host)
+		host := strings.TrimSuffix(strings.ToLower(s.Addr.Host), ".")
 		p.ports[host] = append(p.ports[host], s.Addr.Port)
 	}
 	if rewriteHost != "" {
@@ -36,12 +37,20 @@ func newPrivateNames(servers []conf.Server, rewriteHost string) *privateNames {
 	return p
 }
 
+// answerer is who a response came from.
+type answerer struct {
+	addr netip.AddrPort // zero for a unix socket
+	// host is what the request called it by where that is made for each request, in the
+	// form for matching (see message.AppendHost) and without brackets; empty: it is not.
+	host []byte
+}
+
 // names reports whether authority ("host" or "host:port") is one of the pool's
-// servers, or the address the response came from. A missing port matches every
-// port, since servers often leave their own out.
-func (p *privateNames) names(authority []byte, from netip.AddrPort) bool {
+// servers, the address that the response came from, or the host that the request was
+// sent to. A missing port matches every port, since servers often leave their own out.
+func (p *privateNames) names(authority []byte, by answerer) bool {
 	host, port := splitHostPort(authority)
-	if len(host) == 0 {
+	if host = bytes.TrimSuffix(host, []byte(".")); len(host) == 0 {
 		return false
 	}
 	var lower [256]byte
@@ -49,6 +58,9 @@ func (p *privateNames) names(authority []byte, from netip.AddrPort) bool {
 		return false
 	}
 	key := appendLower(lower[:0], host)
+	if len(by.host) > 0 && string(key) == string(by.host) {
+		return true
+	}
 	ports, ok := p.ports[string(key)]
 	if ok && (ports == nil || len(port) == 0) {
 		return true
@@ -61,18 +73,18 @@ func (p *privateNames) names(authority []byte, from netip.AddrPort) bool {
 		return true
 	}
 	// A server configured by name answers with its address as often as not.
-	if !from.IsValid() || (len(port) > 0 && uint16(n) != from.Port()) {
+	if !by.addr.IsValid() || (len(port) > 0 && uint16(n) != by.addr.Port()) {
 		return false
 	}
 	addr, err := netip.ParseAddr(string(key))
-	return err == nil && addr.Unmap() == from.Addr().Unmap()
+	return err == nil && addr.Unmap() == by.addr.Addr().Unmap()
 }
 
 // appendPublicURL appends value with the authority of a private server replaced
 // by the public scheme and authority. It reports whether value named one; if
 // not, dst comes back as it was.
 func (p *privateNames) appendPublicURL(
-	dst, value []byte, from netip.AddrPort, scheme string, authority []byte,
+	dst, value []byte, by answerer, scheme string, authority []byte,
 ) ([]byte, bool) {
 	rest := value
 	absolute := true
@@ -90,7 +102,7 @@ func (p *privateNames) appendPublicURL(
 	if end < 0 {
 		end = len(rest)
 	}
-	if len(authority) == 0 || !p.names(rest[:end], from) {
+	if len(authority) == 0 || !p.names(rest[:end], by) {
 		return dst, false
 	}
 	if absolute {
@@ -104,7 +116,7 @@ func (p *privateNames) appendPublicURL(
 
 // appendPublicRefresh does the same for the URL inside a Refresh field, "5; url=http://...".
 func (p *privateNames) appendPublicRefresh(
-	dst, value []byte, from netip.AddrPort, scheme string, authority []byte,
+	dst, value []byte, by answerer, scheme string, authority []byte,
 ) ([]byte, bool) {
 	at := indexFold(value, "url=")
 	if at < 0 {
@@ -114,7 +126,7 @@ func (p *privateNames) appendPublicRefresh(
 	if at < len(value) && (value[at] == '"' || value[at] == '\'') {
 		at++
 	}
-	out, ok := p.appendPublicURL(append(dst, value[:at]...), value[at:], from, scheme, authority)
+	out, ok := p.appendPublicURL(append(dst, value[:at]...), value[at:], by, scheme, authority)
 	if !ok {
 		return dst, false
 	}
@@ -123,7 +135,7 @@ func (p *privateNames) appendPublicRefresh(
 
 // appendPublicCookie does the same for the Domain attribute of a Set-Cookie field.
 func (p *privateNames) appendPublicCookie(
-	dst, value []byte, from netip.AddrPort, host []byte,
+	dst, value []byte, by answerer, host []byte,
 ) ([]byte, bool) {
 	for at := 0; at < len(value); {
 		semi := bytes.IndexByte(value[at:], ';')
@@ -143,7 +155,7 @@ func (p *privateNames) appendPublicCookie(
 			end = start + semi
 		}
 		domain := bytes.TrimPrefix(bytes.TrimSpace(value[start:end]), []byte("."))
-		if len(host) == 0 || !p.names(domain, from) {
+		if len(host) == 0 || !p.names(domain, by) {
 			return dst, false
 		}
 		dst = append(dst, value[:start]...)

@@ -1,7 +1,9 @@
 package l7
 
 import (
+	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"weir/conf"
@@ -16,7 +18,7 @@ func testNames() *privateNames {
 }
 
 func TestPublicURL(t *testing.T) {
-	from := netip.MustParseAddrPort("192.0.2.7:8080")
+	from := answerer{addr: netip.MustParseAddrPort("192.0.2.7:8080"), host: []byte("t1.internal")}
 	f := func(value, want string) {
 		t.Helper()
 		got, ok := testNames().appendPublicURL(nil, []byte(value), from, "https", []byte("www.example.com"))
@@ -37,6 +39,10 @@ func TestPublicURL(t *testing.T) {
 	f("http://origin.example:1/", "https://www.example.com/")
 	f("http://192.0.2.7:8080/", "https://www.example.com/")
 	f("http://192.0.2.7:81/", "http://192.0.2.7:81/")
+	f("http://app.internal.:8080/x", "https://www.example.com/x")
+	f("http://T1.internal/x", "https://www.example.com/x")
+	f("http://t1.internal:9/x", "https://www.example.com/x")
+	f("http://t2.internal/", "http://t2.internal/")
 
 	f("/x", "/x")
 	f("", "")
@@ -51,7 +57,7 @@ func TestPublicURL(t *testing.T) {
 func TestPublicRefresh(t *testing.T) {
 	f := func(value, want string) {
 		t.Helper()
-		got, ok := testNames().appendPublicRefresh(nil, []byte(value), netip.AddrPort{}, "http", []byte("p:81"))
+		got, ok := testNames().appendPublicRefresh(nil, []byte(value), answerer{}, "http", []byte("p:81"))
 		if !ok {
 			got = []byte(value)
 		}
@@ -69,7 +75,7 @@ func TestPublicRefresh(t *testing.T) {
 func TestPublicCookie(t *testing.T) {
 	f := func(value, want string) {
 		t.Helper()
-		got, ok := testNames().appendPublicCookie(nil, []byte(value), netip.AddrPort{}, []byte("www.example.com"))
+		got, ok := testNames().appendPublicCookie(nil, []byte(value), answerer{}, []byte("www.example.com"))
 		if !ok {
 			got = []byte(value)
 		}
@@ -84,4 +90,31 @@ func TestPublicCookie(t *testing.T) {
 	f("a=b;", "a=b;")
 	f("domain=app.internal", "domain=app.internal")
 	f("a=domain=app.internal; Secure", "a=domain=app.internal; Secure")
+}
+
+// A host that is made for each request is as private as one that is written out.
+func TestMadeHostIsPrivate(t *testing.T) {
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "http://"+r.Host+"/x?y")
+		w.Header().Set("Set-Cookie", "a=b; Domain="+strings.Split(r.Host, ":")[0])
+		w.Header().Set("Refresh", "1; url=http://other.internal/")
+	})
+	f := func(keys, target, wantLocation, wantCookie string) {
+		t.Helper()
+		res, _ := newRig(t, oneRoute(`pool = "app"`+"\n"+keys), o.addr).dial().get(target)
+		if got := res.Header.Get("Location"); got != wantLocation {
+			t.Errorf("%s: got Location %q, want %q", keys, got, wantLocation)
+		}
+		if got := res.Header.Get("Set-Cookie"); got != wantCookie {
+			t.Errorf("%s: got Set-Cookie %q, want %q", keys, got, wantCookie)
+		}
+		if got := res.Header.Get("Refresh"); got != "1; url=http://other.internal/" {
+			t.Errorf("%s: got Refresh %q", keys, got)
+		}
+	}
+	const public, cookie = "http://www.example.com/x?y", "a=b; Domain=www.example.com"
+	f(`rewrite_host = "app.internal"`, "/", public, cookie)
+	f(`path = "/u/{id}"`+"\n"+`rewrite_host = "{id}.internal"`, "/u/T1", public, cookie)
+	f(`path = "/u/{id}"`+"\n"+`rewrite_host = "{id}.internal:8080"`, "/u/t1", public, cookie)
+	f(`path = "/u/{id}"`+"\n"+`rewrite_host = "{id}.internal."`, "/u/t1", public, cookie)
 }

@@ -58,6 +58,7 @@ func (x *exchange) deliverReply() verdict {
 	// connection ends, and must say so.
 	keep := x.mayKeepAlive()
 	head := message.AppendStatusLine(x.h.AvailableBuffer(), r.status, []byte(fasthttp.StatusMessage(r.status)))
+	head = x.appendDate(head)
 	head = append(head, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
 	head = strconv.AppendInt(head, int64(len(body)), 10)
 	head = append(head, "\r\nCache-Control: no-store\r\n"...)

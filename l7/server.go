@@ -46,6 +46,7 @@ type Server struct {
 	snapshot   atomic.Pointer[Snapshot]
 	overloaded atomic.Bool // new requests are not served
 
+	date  dateLine
 	awake awake
 	desks sync.Pool // of *desk
 	loops sync.Map  // *loop.Loop to struct{}: where connections may be parked

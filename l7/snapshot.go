@@ -55,6 +55,7 @@ type routeState struct {
 	split   *split // of which this is one side; nil: the one pool
 	names   *privateNames
 	hidden  []string // response fields that are not sent on, lower case
+	undated bool     // Date is one of them, and is not added
 	hashKey hashKey  // what chooses a server of the pool
 	pinning *pinning // nil: no cookie keeps clients on one
 	again   again
@@ -241,6 +242,7 @@ func (s *Server) buildSide(
 	if act != nil {
 		r.hidden = append(r.hidden, act.response.drop...)
 	}
+	r.undated = r.hides([]byte("date"))
 	return r, nil
 }
 

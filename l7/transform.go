@@ -9,16 +9,17 @@ import (
 
 // transform builds the head that the client gets from the backend's: end-to-end
 // fields in order, case and number as received, without what the configuration
-// hides, names of servers replaced by the public host, framed for this client.
+// hides, names of servers replaced by the public host, with a Date, framed for this client.
 func (x *exchange) transform() verdict {
 	x.frame()
 	r := &x.res
 	x.status = r.Status
 	head := x.h.AvailableBuffer()
 	head = message.AppendStatusLine(head, r.Status, r.Reason)
-	hides := len(x.route.hidden) > 0
+	hides, dated := len(x.route.hidden) > 0, x.route.undated
 	for i := range r.Fields {
 		f := &r.Fields[i]
+		dated = dated || f.Known == message.Date && !f.Hop
 		if f.Hop || hides && x.route.hides(f.Name) {
 			continue
 		}
@@ -29,6 +30,9 @@ func (x *exchange) transform() verdict {
 			}
 		}
 		head = message.AppendField(head, f.Name, f.Value)
+	}
+	if !dated {
+		head = x.appendDate(head)
 	}
 	head = x.appendPin(x.appendSticky(head))
 	switch {
@@ -74,14 +78,15 @@ func (x *exchange) appendPublic(dst []byte, f *message.Field) ([]byte, bool) {
 	dst = append(dst, ':', ' ')
 	var ok bool
 	names := x.route.names
-	from, _ := netip.ParseAddrPort(x.backend) // zero for a unix socket
+	by := answerer{host: x.acted.asked}
+	by.addr, _ = netip.ParseAddrPort(x.backend)
 	switch f.Known {
 	case message.Refresh:
-		dst, ok = names.appendPublicRefresh(dst, f.Value, from, x.scheme, x.req.Authority)
+		dst, ok = names.appendPublicRefresh(dst, f.Value, by, x.scheme, x.req.Authority)
 	case message.SetCookie:
-		dst, ok = names.appendPublicCookie(dst, f.Value, from, unbracket(x.req.Host))
+		dst, ok = names.appendPublicCookie(dst, f.Value, by, unbracket(x.req.Host))
 	default:
-		dst, ok = names.appendPublicURL(dst, f.Value, from, x.scheme, x.req.Authority)
+		dst, ok = names.appendPublicURL(dst, f.Value, by, x.scheme, x.req.Authority)
 	}
 	if !ok {
 		return dst[:start], false
