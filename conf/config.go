@@ -98,6 +98,7 @@ type Pool struct {
 	TLS            *PoolTLS      // nil: plain
 	Health         Health
 	Ejection       Ejection
+	Breaker        Breaker
 	KeepAlive      KeepAlive
 	Sessions       Sessions
 	Sticky         PoolSticky
@@ -178,6 +179,8 @@ type Ejection struct {
 	Time       time.Duration // first ejection; doubles each time
 	MaxTime    time.Duration
 	MaxPercent int // of a group's servers
+
+	GatewayFailures int // 502, 503 and 504 in a row; 0: they have no limit of their own
 
 	FailurePercent int           // of what a server did in Window; 0: only failures in a row count
 	Window         time.Duration // that FailurePercent looks at

@@ -44,3 +44,14 @@ type Concurrency struct {
 	Max       int
 	Tolerance int // percent of its usual latency that a server may take
 }
+
+// Breaker is [pool.NAME.breaker]: requests are refused at once while too many fail, or
+// while too many are under way.
+type Breaker struct {
+	FailurePercent int           // of the requests of a window; 0: it never opens
+	Window         time.Duration // that FailurePercent looks at
+	MinRequests    int           // in Window, below which FailurePercent says nothing
+	OpenTime       time.Duration // until trials are let through
+	Trials         int           // that must go well for it to close
+	MaxRequests    int           // of the pool at a time; 0: any number
+}

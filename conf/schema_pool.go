@@ -107,6 +107,11 @@ func poolStateKeys() []key[Pool] {
 			doc:   "Passive health, learned from live traffic.",
 		},
 		{
+			name:  "breaker",
+			value: sub(func(p *Pool) *Breaker { return &p.Breaker }, breakerTable()),
+			doc:   "Refuses requests while the pool as a whole fails or has too much to do.",
+		},
+		{
 			name:  "keepalive",
 			value: sub(func(p *Pool) *KeepAlive { return &p.KeepAlive }, keepAliveTable()),
 			doc:   "Idle connections kept to HTTP servers.",
@@ -203,6 +208,7 @@ failures = 10
 time = "2s"
 max_time = "1m"
 max_percent = 34
+gateway_failures = 3
 failure_percent = 30
 window = "5s"
 min_requests = 50
@@ -232,6 +238,12 @@ min_requests = 50
 				name: "max_percent", def: "50", unit: "percent",
 				value: one(func(e *Ejection) *int { return &e.MaxPercent }, count(0, 100)),
 				doc:   "How much of the pool may be ejected at a time. Active checks are not bound by it.",
+			},
+			{
+				name: "gateway_failures", def: "0", unit: "failures",
+				value: one(func(e *Ejection) *int { return &e.GatewayFailures }, count(0, 10_000)),
+				doc: "502, 503 and 504 responses in a row that eject a server, where they are to count for more than " +
+					"others. They count among `failures` too. 0: only there.",
 			},
 			{
 				name: "failure_percent", def: "0", unit: "percent",

@@ -55,10 +55,11 @@ func (x *exchange) timing() time.Time {
 	return time.Now()
 }
 
-// observe tells the member how long it took to answer an attempt that began so. A
-// hedge that has won is another member, asked at another time.
-func (x *exchange) observe(m *backend.Member, began time.Time) {
-	if !began.IsZero() && x.member == m {
+// observe tells the member how long it took to answer an attempt that began so. Where a
+// hedge has won, that is how long it had not answered: less than the truth, but a server
+// that is only ever overtaken must not pass for a quick one.
+func observe(m *backend.Member, began time.Time) {
+	if !began.IsZero() {
 		m.Observe(time.Since(began))
 	}
 }

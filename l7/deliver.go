@@ -68,11 +68,12 @@ func (x *exchange) readBody() ([]byte, error) {
 	return p, err
 }
 
-// reportDone tells the member about a complete response. Of the 5xx, those that
-// speak of the server's state count; 501 and 505 speak of the request.
+// reportDone tells the member about a complete response.
 func (x *exchange) reportDone() {
-	switch x.res.Status {
-	case 500, 502, 503, 504:
+	switch {
+	case isGatewayFailure(x.res.Status):
+		x.member.Report(backend.GatewayError)
+	case isFailure(x.res.Status):
 		x.member.Report(backend.ServerError)
 	default:
 		x.member.Report(backend.Success)

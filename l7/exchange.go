@@ -81,6 +81,7 @@ type exchange struct {
 	query   backend.Query
 	pin     *backend.Member // that a cookie names; nil: none
 	hadPin  bool            // there was a cookie
+	pass    backend.Pass    // of the pool's breaker
 	member  *backend.Member // a slot is reserved on it
 	up      *upstream.Conn  // lent to this exchange
 	backend string          // name of the member chosen last

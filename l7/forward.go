@@ -13,9 +13,9 @@ import (
 // forward sends the request to a backend of the route's pool and reads the head of
 // the response. Where that fails, another backend may be asked: see attempts.go.
 func (x *exchange) forward() verdict {
-	g := x.route.group
-	g.RequestStarted()
-	x.seek()
+	if v := x.enter(); v != next {
+		return v
+	}
 	if err := x.readAhead(); err != nil {
 		return x.clientFailed(err)
 	}
@@ -76,7 +76,7 @@ func (x *exchange) attempt(fresh bool) error {
 		}
 		return err
 	}
-	x.observe(m, asked)
+	observe(m, asked)
 	if x.timed {
 		x.stages.FirstByte = time.Since(began)
 	}
@@ -146,18 +146,26 @@ const patience = time.Second
 // transport; a kept-alive connection that the server had closed is no failure. The
 // upload has ended.
 func (x *exchange) report(err error) {
-	e, ok := errors.AsType[*upstream.Error](err)
-	if !ok || e.Stage == upstream.StageDial || e.Side != message.Upstream || e.Stale() {
+	o := blame(err)
+	if o == backend.Reset && x.h.Waited() > patience {
 		return
 	}
+	x.member.Report(o)
+}
+
+// blame says what the error of an attempt tells of its member: LocalError where that is
+// nothing, or was reported by the transport.
+func blame(err error) backend.Outcome {
+	e, ok := errors.AsType[*upstream.Error](err)
 	switch {
+	case !ok || e.Stage == upstream.StageDial || e.Side != message.Upstream || e.Stale():
+		return backend.LocalError
 	case e.Timeout:
-		x.member.Report(backend.Timeout)
+		return backend.Timeout
 	case isMessage(err):
-		x.member.Report(backend.ServerError)
-	case x.h.Waited() <= patience:
-		x.member.Report(backend.Reset)
+		return backend.ServerError
 	}
+	return backend.Reset
 }
 
 // noBackend answers when there is no member to ask.

@@ -200,11 +200,14 @@ func (h *hedge) ask() bool {
 	}
 	h.mu.Unlock()
 	up.SetHead(append(up.Head(len(h.head)), h.head...), message.None, 0)
-	if up.EndBody(nil) != nil {
-		return false // it may just have been idle for too long; the first one still runs
+	ready := false
+	if err = up.EndBody(nil); err == nil {
+		ready, err = up.AwaitHead(h.wait)
 	}
-	ready, err := up.AwaitHead(h.wait)
-	if err == nil && !ready {
+	switch {
+	case err != nil: // one that was called off is nobody's fault, nor is one that was idle for too long
+		h.member.Report(blame(err))
+	case !ready:
 		h.member.Report(backend.Timeout)
 	}
 	return ready

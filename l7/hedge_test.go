@@ -169,3 +169,47 @@ func TestHedgeClientGone(t *testing.T) {
 	}
 	eventually(t, "no connections in use", func() bool { return r.server.transport.Stats("app").InUse == 0 })
 }
+
+// TestHedgeReports: what a second server did wrong is held against it, though its try did
+// not matter. Only hedges go to it here, since it is a backup.
+func TestHedgeReports(t *testing.T) {
+	f := func(how, want string) {
+		t.Helper()
+		var slow atomic.Bool
+		good := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+			if slow.Load() {
+				time.Sleep(200 * time.Millisecond)
+			}
+			io.WriteString(w, "ok")
+		})
+		bad, _ := badOrigin(t, how)
+		r := newRig(t, `
+			[pool.app]
+			servers = ["%s", { addr = "%s", backup = true }]
+			ejection = { failures = 1, time = "1h", max_time = "1h" }
+			[[l7]]
+			name = "web"
+			listen = ["127.0.0.1:0"]
+			[[l7.route]]
+			pool = "app"
+			retry = { hedge = 90 }
+		`, good.addr, bad.addr)
+		c := r.dial()
+		for range 100 {
+			c.get("/")
+		}
+		slow.Store(true)
+		for range 5 {
+			if res, body := c.get("/"); res.StatusCode != 200 || body != "ok" {
+				t.Errorf("%s: got %d %q", how, res.StatusCode, body)
+			}
+		}
+		member := r.reg.Group("app").Member(bad.addr)
+		eventually(t, "all slots back", func() bool { return member.InFlight() == 0 })
+		if got := member.Endpoint().State().String(); got != want {
+			t.Errorf("%s: the second server is %s, want %s", how, got, want)
+		}
+	}
+	f("closes", "ejected")
+	f("is silent", "healthy") // it was called off before its time was over
+}

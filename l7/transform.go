@@ -11,6 +11,7 @@ import (
 // fields in order, case and number as received, without what the configuration
 // hides, names of servers replaced by the public host, with a Date, framed for this client.
 func (x *exchange) transform() verdict {
+	x.judge()
 	x.frame()
 	r := &x.res
 	x.status = r.Status

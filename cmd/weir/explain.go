@@ -129,6 +129,9 @@ func answerText(x *l7.Explanation) string {
 }
 
 func explainBackend(line func(name, format string, args ...any), c *engine.BackendChoice) {
+	if c.Breaker != "" {
+		defer line("breaker", "%s", c.Breaker)
+	}
 	if c.Backend != "" {
 		line("backend", "%s: %s", c.Backend, c.Why)
 		return

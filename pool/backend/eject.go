@@ -25,6 +25,7 @@ func (m *Member) Report(o Outcome) {
 		clear32(&e.timeouts)
 		clear32(&e.outraced)
 		clear32(&e.failures)
+		clear32(&e.gateway)
 		if e.probation.Load() {
 			e.probation.Store(false)
 		}
@@ -34,16 +35,27 @@ func (m *Member) Report(o Outcome) {
 		m.failed(o, e.timeouts.Add(1), maxTimeouts)
 	case Outraced:
 		m.failed(o, e.outraced.Add(1), maxOutraced)
-	case Reset, Timeout, ServerError:
-		if m.group.Timed() {
-			m.latency.worsen(time.Now().UnixNano())
-			m.adapted.failed(&m.group.Conf().Concurrency)
-		}
-		m.failed(o, e.failures.Add(1), m.group.Conf().Ejection.Failures)
-		m.failedOften(o)
+	case Reset, Timeout, ServerError, GatewayError:
+		m.failedAtWork(o)
 	case LocalError:
 		// Weir's own trouble says nothing about the member.
 	}
+}
+
+// failedAtWork is for a member that was connected to and then did not do its work.
+func (m *Member) failedAtWork(o Outcome) {
+	e, c := m.endpoint, m.group.Conf()
+	if m.group.Timed() {
+		m.latency.worsen(time.Now().UnixNano())
+		m.adapted.failed(&c.Concurrency)
+	}
+	if o != GatewayError {
+		clear32(&e.gateway)
+	} else if row := e.gateway.Add(1); c.Ejection.GatewayFailures > 0 {
+		m.failed(o, row, c.Ejection.GatewayFailures)
+	}
+	m.failed(o, e.failures.Add(1), c.Ejection.Failures)
+	m.failedOften(o)
 }
 
 // failed ejects the endpoint when it has failed as many times in a row as its group
@@ -119,6 +131,7 @@ func (r *Registry) markEjected(m *Member, cause Outcome) bool {
 	x.retry, x.probing = c.Time, false
 	e.check.passes = 0 // those before do not speak for it any more
 	e.failures.Store(0)
+	e.gateway.Store(0)
 	e.timeouts.Store(0)
 	e.outraced.Store(0)
 	e.rate.reset()
@@ -152,6 +165,7 @@ func (r *Registry) readmit(e *Endpoint, now time.Time, why string) {
 	e.ejection.ended = now
 	e.ejection.probing = false
 	e.failures.Store(0)
+	e.gateway.Store(0)
 	e.timeouts.Store(0)
 	e.outraced.Store(0)
 	e.rate.reset()

@@ -82,6 +82,7 @@ type Endpoint struct {
 	down      atomic.Bool
 	ejected   atomic.Bool
 	failures  atomic.Uint32 // resets, timeouts and 5xx in a row
+	gateway   atomic.Uint32 // 502, 503 and 504 in a row
 	timeouts  atomic.Uint32 // connect timeouts in a row
 	outraced  atomic.Uint32 // lost races in a row
 	badCheck  atomic.Bool   // the last check failed

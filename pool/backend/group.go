@@ -27,6 +27,11 @@ type Group struct {
 	turns  [tierCount]turn
 	budget budget
 
+	breaker     breaker
+	opened      *metric.Counter
+	refusedOpen *metric.Counter // requests, by the open breaker
+	overMax     *metric.Counter // requests, beyond max_requests
+
 	queue     queue
 	queued    *metric.Gauge
 	waited    *metric.Histogram
@@ -67,6 +72,10 @@ func newGroup(r *Registry, pool *conf.Pool) *Group {
 		queued:    r.metrics.Gauge(metric.BackendQueued, pool.Name),
 		waited:    r.metrics.Histogram(metric.BackendQueueSeconds, pool.Name),
 		overflows: r.metrics.Counter(metric.BackendQueueOverflows, pool.Name),
+
+		opened:      r.metrics.Counter(metric.BackendBreakerOpened, pool.Name),
+		refusedOpen: r.metrics.Counter(metric.BackendRefused, pool.Name, "breaker_open"),
+		overMax:     r.metrics.Counter(metric.BackendRefused, pool.Name, "max_requests"),
 	}
 	g.table.Store(newTable(g))
 	return g

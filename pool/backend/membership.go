@@ -54,6 +54,7 @@ func (g *Group) setMembers(now time.Time) []*Endpoint {
 	for _, m := range g.members {
 		m.adapted.within(&g.pool.Concurrency)
 	}
+	g.breaker.within(&g.pool.Breaker)
 	g.rebuild(now)
 	return gone
 }
@@ -150,7 +151,7 @@ func (g *Group) hide(m *Member) {
 	for _, state := range []State{StateHealthy, StateEjected, StateDown} {
 		r.Unregister(metric.BackendStateChanges, g.name, m.name, state.String())
 	}
-	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError, Unreachable, Outraced} {
+	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError, GatewayError, Unreachable, Outraced} {
 		r.Unregister(metric.BackendEjections, g.name, m.name, cause.String())
 	}
 	for _, result := range []string{checkOK, checkFailed, checkLocal} {

@@ -29,6 +29,10 @@ const (
 	Timeout
 	// ServerError: an answer with a status of 500 or more that counts as a failure.
 	ServerError
+	// GatewayError: an answer with the status 502, 503 or 504, by which a server that
+	// is a proxy itself, or one that is overloaded, says that it could not do its work.
+	// It counts as ServerError does, and can have a limit of its own.
+	GatewayError
 	// LocalError: Weir's own fault or limit (ports, descriptors, memory, policy,
 	// a cancelled caller). It never counts against the member.
 	LocalError
@@ -58,6 +62,8 @@ func (o Outcome) String() string {
 		return "timeout"
 	case ServerError:
 		return "server_error"
+	case GatewayError:
+		return "gateway_error"
 	case LocalError:
 		return "local_error"
 	case Unreachable:

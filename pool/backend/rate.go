@@ -27,6 +27,12 @@ func (r *rate) reset() {
 	r.bad.Store(0)
 }
 
+// counts says how many are bad, and how many there are.
+func (r *rate) counts() (bad, all int) {
+	bad = int(r.bad.Load())
+	return bad, bad + int(r.good.Load())
+}
+
 // exceeds reports whether there are at least least counts, and at least percent of
 // them are bad.
 func (r *rate) exceeds(percent, least int) bool {

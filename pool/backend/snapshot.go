@@ -218,6 +218,9 @@ func (r *Registry) Commit(s *Snapshot) {
 				"pool", g.name, "key", "verify = false")
 		}
 		gone = append(gone, g.setMembers(now)...)
+		if !g.committed {
+			g.showBreaker()
+		}
 		g.committed = true
 	}
 	for _, g := range old {
@@ -240,6 +243,7 @@ func (r *Registry) stillGone(gone []*Endpoint) []*Endpoint {
 // for those who are on their way with the old configuration. Registry.mu is held.
 func (g *Group) retire(now time.Time) []*Endpoint {
 	g.retired = true
+	g.hideBreaker()
 	var gone []*Endpoint
 	for _, m := range g.members {
 		gone = g.remove(m, gone)

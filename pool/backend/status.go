@@ -12,6 +12,7 @@ type GroupStatus struct {
 	Usable  int            `json:"usable"` // members that take work at present
 	Members []MemberStatus `json:"members"`
 	Names   []NameStatus   `json:"names,omitempty"`
+	Breaker *BreakerStatus `json:"breaker,omitempty"` // nil: the pool has none
 }
 
 // MemberStatus is a member as the admin API shows it. Reason says in words why it
@@ -86,6 +87,7 @@ func (g *Group) Status() GroupStatus {
 func (g *Group) status() GroupStatus {
 	s := GroupStatus{
 		Pool: g.name, Balance: g.pool.Balance, Usable: g.Usable(), Members: make([]MemberStatus, 0, len(g.members)),
+		Breaker: g.breakerStatus(),
 	}
 	for _, m := range g.members {
 		s.Members = append(s.Members, m.status())

@@ -21,7 +21,7 @@ var (
 		Name: "weir_backend_ejections_total", Kind: KindCounter, Labels: []string{"pool", "backend", "reason"},
 		MaxSets: backendSets,
 		Help: "Passive ejections of a backend, by reason: refused, connect_timeout, reset, timeout, server_error, " +
-			"outraced (by another address of the same name) or unreachable (UDP).",
+			"gateway_error (502, 503, 504), outraced (by another address of the same name) or unreachable (UDP).",
 	}
 	BackendPicks = &Def{
 		Name: "weir_backend_picks_total", Kind: KindCounter, Labels: []string{"pool", "backend"},
@@ -90,6 +90,22 @@ var (
 		Help: "What the backend may have in flight at present: the lower of max_conns and of what an adaptive limit " +
 			"has found. 0: no limit.",
 	}
+	BackendBreaker = &Def{
+		Name: "weir_backend_breaker_state", Kind: KindGauge, Labels: []string{"pool"},
+		Help: "State of the pool's breaker: 0 closed, also where there is none, 1 half-open, 2 open.",
+	}
+	BackendBreakerOpened = &Def{
+		Name: "weir_backend_breaker_opened_total", Kind: KindCounter, Labels: []string{"pool"},
+		Help: "Times the pool's breaker opened, also again after a trial that failed.",
+	}
+	BackendRefused = &Def{
+		Name: "weir_backend_refused_requests_total", Kind: KindCounter, Labels: []string{"pool", "reason"},
+		Help: "HTTP requests that the pool's breaker refused, by reason: breaker_open or max_requests.",
+	}
+	BackendRequests = &Def{
+		Name: "weir_backend_requests_under_way", Kind: KindGauge, Labels: []string{"pool"},
+		Help: "HTTP requests to the pool, in servers and in the queue, where it has a breaker; else 0.",
+	}
 	BackendSticky = &Def{
 		Name: "weir_backend_sticky_total", Kind: KindCounter, Labels: []string{"pool", "result"},
 		Help: "Requests to a pool that keeps clients by a cookie: kept where the client stayed on its server, busy " +
@@ -107,4 +123,5 @@ var backendDefs = []*Def{
 	BackendInFlight, BackendSessions, BackendReceivedBytes, BackendSentBytes, BackendChecks, BackendSocketFailures,
 	BackendQueued, BackendQueueSeconds, BackendQueueOverflows, BackendDNSLookups,
 	BackendNoPorts, BackendLatency, BackendSticky, BackendLimit,
+	BackendBreaker, BackendBreakerOpened, BackendRefused, BackendRequests,
 }

@@ -44,6 +44,7 @@ type BackendChoice struct {
 	Servers []string `json:"servers"`           // that may get it, as configured
 	Backend string   `json:"backend,omitempty"` // the one that gets it; "": not decided by the request
 	Why     string   `json:"why"`
+	Breaker string   `json:"breaker,omitempty"` // what may refuse it, in words; "": the pool has none
 }
 
 // Ask is a request to be explained.
@@ -153,7 +154,9 @@ func (o *offline) quietPools() []conf.Pool {
 func (o *offline) choose(p l7.PoolChance) BackendChoice {
 	at := slices.IndexFunc(o.config.Pools, func(c conf.Pool) bool { return c.Name == p.Pool })
 	pool := &o.config.Pools[at]
-	b := BackendChoice{Pool: p.Pool, Balance: pool.Balance, Servers: candidates(pool)}
+	b := BackendChoice{
+		Pool: p.Pool, Balance: pool.Balance, Servers: candidates(pool), Breaker: breakerText(&pool.Breaker),
+	}
 	var q backend.Query
 	q.Reset(p.Hash)
 	q.Prefer(p.Pinned)
@@ -214,6 +217,20 @@ func candidates(p *conf.Pool) []string {
 		return primary
 	}
 	return list(true, "")
+}
+
+// breakerText says when the breaker of a pool refuses requests, which depends on what
+// came before them.
+func breakerText(c *conf.Breaker) string {
+	var parts []string
+	if c.FailurePercent > 0 {
+		parts = append(parts, fmt.Sprintf("503 for %s when %d %% of at least %d requests within %s failed",
+			c.OpenTime, c.FailurePercent, c.MinRequests, c.Window))
+	}
+	if c.MaxRequests > 0 {
+		parts = append(parts, fmt.Sprintf("503 when %d requests are under way", c.MaxRequests))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // errNoHTTP is said of what no listener can serve.

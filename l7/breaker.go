@@ -1,0 +1,51 @@
+package l7
+
+import (
+	"errors"
+
+	"weir/l7/message"
+	"weir/pool/backend"
+)
+
+// enter begins an exchange with the route's pool: it passes the pool's breaker and
+// begins the search for a server. Where it answers respond, the breaker refused it.
+func (x *exchange) enter() verdict {
+	g := x.route.group
+	g.RequestStarted()
+	var err error
+	if x.pass, err = g.Enter(); err != nil {
+		reason := "breaker_open"
+		if errors.Is(err, backend.ErrMaxRequests) {
+			reason = "max_requests"
+		}
+		v := x.refuse(503, message.Upstream, reason, err)
+		x.reply.retryAfter = true
+		return v
+	}
+	x.seek()
+	return next
+}
+
+// judge tells the breaker what the response says. One whose body breaks off later has
+// been told well of: a stream may end at any time, and much later.
+func (x *exchange) judge() { x.route.group.Tell(&x.pass, !isFailure(x.res.Status)) }
+
+// leave ends what enter began. A failure that is no fault of a server, and none that was
+// asked, says nothing.
+func (x *exchange) leave() {
+	if x.route == nil || x.route.group == nil {
+		return
+	}
+	if x.fault.side == message.Upstream && x.backend != "" {
+		x.route.group.Tell(&x.pass, false)
+	}
+	x.route.group.Leave(&x.pass)
+}
+
+// isFailure reports whether a status speaks of a server's state. 501 and 505 speak of
+// the request.
+func isFailure(status int) bool { return status == 500 || isGatewayFailure(status) }
+
+// isGatewayFailure reports whether a server says so that what it asked in its turn, or
+// itself, is not able to answer now.
+func isGatewayFailure(status int) bool { return status >= 502 && status <= 504 }
