@@ -7,9 +7,9 @@ import (
 	"weir/pool/backend"
 )
 
-// enter begins an exchange with the route's pool: it passes the pool's breaker and
+// enterPool begins an exchange with the route's pool: it passes the pool's breaker and
 // begins the search for a server. Where it answers respond, the breaker refused it.
-func (x *exchange) enter() verdict {
+func (x *exchange) enterPool() verdict {
 	g := x.route.group
 	g.RequestStarted()
 	var err error
@@ -30,9 +30,9 @@ func (x *exchange) enter() verdict {
 // been told well of: a stream may end at any time, and much later.
 func (x *exchange) judge() { x.route.group.Tell(&x.pass, !isFailure(x.res.Status)) }
 
-// leave ends what enter began. A failure that is no fault of a server, and none that was
+// leavePool ends what enterPool began. A failure that is no fault of a server, and none that was
 // asked, says nothing.
-func (x *exchange) leave() {
+func (x *exchange) leavePool() {
 	if x.route == nil || x.route.group == nil {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 // forward sends the request to a backend of the route's pool and reads the head of
 // the response. Where that fails, another backend may be asked: see attempts.go.
 func (x *exchange) forward() verdict {
-	if v := x.enter(); v != next {
+	if v := x.enterPool(); v != next {
 		return v
 	}
 	if err := x.readAhead(); err != nil {

@@ -11,7 +11,7 @@ import (
 // log counts the exchange and writes its record.
 func (x *exchange) log() verdict {
 	x.dropUpstream()
-	x.leave()
+	x.leavePool()
 	x.endAct()
 	x.dropHeld()
 	took := time.Since(x.started)

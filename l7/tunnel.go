@@ -18,6 +18,7 @@ import (
 // before the 101 has reached the backend.
 func (x *exchange) tunnel() verdict {
 	x.l.tunnels.Add(1) // before the client can know
+	x.leavePool()      // a tunnel is no request any more
 	defer func() {
 		if x.departs == nil {
 			x.l.tunnels.Add(-1)
