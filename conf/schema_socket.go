@@ -38,7 +38,8 @@ mark = 0
 				name: "tcp_keepalive", def: `"60s"`,
 				value: one(func(s *PoolSocket) *time.Duration { return &s.KeepAlive }, duration(0, longestProbe)),
 				doc: "How long a connection is silent before the kernel probes whether the peer is still there " +
-					"(SO_KEEPALIVE, TCP_KEEPIDLE), in whole seconds. 0s: it never does.",
+					"(SO_KEEPALIVE, TCP_KEEPIDLE), in whole seconds. 0s: it never does. L4 sets this on connections " +
+					"that are half a second old.",
 			},
 			{
 				name: "tcp_keepalive_interval", def: `"15s"`,

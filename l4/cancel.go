@@ -99,7 +99,7 @@ func (j *cancelling) finished() {
 func (c *canceller) start(g *backend.Group) {
 	l := c.shard.loop
 	c.shard.cancels[c] = struct{}{}
-	fd, connected, err := l.Dial(c.to.Sockaddr(), g.Socket())
+	fd, connected, err := l.Dial(c.to.Sockaddr(), g.Socket().Brief())
 	if err != nil {
 		c.end()
 		return

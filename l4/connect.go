@@ -99,7 +99,7 @@ func (s *session) connectLeft() time.Duration {
 func (s *session) dial() bool {
 	l := s.shard.loop
 	sa := s.member.Endpoint().Sockaddr()
-	fd, connected, err := l.Dial(sa, s.to.group.Socket())
+	fd, connected, err := l.Dial(sa, s.to.group.Socket().Brief())
 	if err != nil {
 		if outOfDescriptors(err) {
 			s.waitForDescriptor(err)
@@ -210,6 +210,7 @@ func (s *session) connected() {
 		return
 	}
 	if s.isSecured() {
+		s.probe()
 		s.offerServer()
 		return
 	}

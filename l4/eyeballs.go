@@ -61,7 +61,7 @@ func (s *session) race() {
 // challenge begins to connect to m.
 func (s *session) challenge(m *backend.Member) (connected bool, err error) {
 	l := s.shard.loop
-	fd, connected, err := l.Dial(m.Endpoint().Sockaddr(), s.to.group.Socket())
+	fd, connected, err := l.Dial(m.Endpoint().Sockaddr(), s.to.group.Socket().Brief())
 	if err != nil {
 		return false, err
 	}

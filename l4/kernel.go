@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/l4/loop"
+	"weir/pool/backend"
 )
 
 // kernel is all that a session asks of its loop and of the operating system. A
@@ -29,6 +30,7 @@ type kernel interface {
 
 	Dial(sa unix.Sockaddr, options loop.SocketOptions) (fd int, connected bool, err error)
 	Dialed(fd int, sa unix.Sockaddr) (connected bool, err error)
+	Probe(fd int, o *backend.Socket) error
 	SocketError(fd int) error
 	LocalAddr(fd int) netip.AddrPort
 
@@ -50,8 +52,16 @@ func (host) Read(fd int, p []byte) (int, unix.Errno)  { return loop.Read(fd, p) 
 func (host) Peek(fd int, p []byte) (int, unix.Errno)  { return loop.Peek(fd, p) }
 func (host) Write(fd int, p []byte) (int, unix.Errno) { return loop.Write(fd, p) }
 
+// Probe turns keepalive on.
+func (host) Probe(fd int, o *backend.Socket) error { return o.Probe(fd) }
+
 // Shutdown ends our direction of fd.
-func (host) Shutdown(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
+func (host) Shutdown(fd int) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
 
 // Pipe opens a pipe for [host.Splice], as large as the kernel lets it be.
 func (host) Pipe() (r, w int, err error) {

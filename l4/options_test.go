@@ -108,8 +108,15 @@ func TestBackendOptions(t *testing.T) {
 	if got := <-from; got != "127.0.0.9" {
 		t.Errorf("the server was connected to from %s", got)
 	}
-	w.srv.shards[0].call(func() {
-		fd := w.srv.shards[0].first.server.fd
+	sh := w.srv.shards[0]
+	for until, old := time.Now().Add(20*time.Second), false; !old; time.Sleep(10 * time.Millisecond) {
+		sh.call(func() { old = sh.first.probed }) // keepalive is for those that are not over at once
+		if time.Now().After(until) {
+			t.Fatal("the session got no keepalive")
+		}
+	}
+	sh.call(func() {
+		fd := sh.first.server.fd
 		for _, o := range [][3]int{
 			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},

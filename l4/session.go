@@ -85,6 +85,7 @@ type session struct {
 	hello      bool     // the first bytes are a whole TLS hello
 	guarded    bool     // the first bytes must not be a PROXY header
 	timed      bool     // stages of this session are sampled
+	probed     bool     // the kernel asks the backend whether it is there, see probe
 	ended      ender    // who ended its direction first
 	stages     accesslog.Stages
 
@@ -268,6 +269,7 @@ func (s *session) arm(d time.Duration) { s.shard.loop.Arm(&s.timer, d, s) }
 // it only leaves the time.
 func (s *session) quiet() {
 	now := s.shard.loop.Now()
+	s.probe()
 	limit, lifetime, why := s.patience()
 	switch {
 	case lifetime > 0 && now-s.accepted >= lifetime:
@@ -287,6 +289,9 @@ func (s *session) watchQuiet() {
 	if lifetime > 0 {
 		wait = min(wait, s.accepted+lifetime-now)
 	}
+	if !s.probed {
+		wait = min(wait, youth)
+	}
 	s.arm(wait)
 }
 
@@ -300,6 +305,25 @@ func (s *session) patience() (idle, lifetime time.Duration, why reason) {
 		return c.conf.HalfClosedTimeout, c.conf.Lifetime, reasonHalfClosed
 	default:
 		return c.conf.IdleTimeout, c.conf.Lifetime, reasonIdle
+	}
+}
+
+// youth is the age at which a session gets keepalive: less than any time after which it
+// could have to show something.
+const youth = 500 * time.Millisecond
+
+// probe has the kernel find out when the backend is gone without a word. Connections
+// that are over at once, which many protocols have, do without: it is four calls.
+func (s *session) probe() {
+	if s.probed {
+		return
+	}
+	s.probed = true
+	if !s.server.tcp || s.server.fd < 0 || s.tunnel != nil {
+		return // a tunnel came with all that its sockets are to have
+	}
+	if err := s.shard.loop.Probe(s.server.fd, s.to.group.Socket()); err != nil {
+		s.shard.log.Warn("cannot watch over connection", "listener", s.routing.listener.name, "error", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/l4/loop"
+	"weir/pool/backend"
 )
 
 // simStream is what one peer sends: lead, then bytes that follow from their offset, so
@@ -129,11 +130,16 @@ func (k *simKernel) conn(fd int) *simConn {
 	return k.conns[fd]
 }
 
-func (k *simKernel) Now() time.Duration           { return k.now }
-func (k *simKernel) Scratch() []byte              { return k.scratch }
-func (k *simKernel) Do(f func()) bool             { f(); return true }
-func (k *simKernel) Recovered(loop.Aborter)       {}
-func (k *simKernel) Release(fd int)               { k.conn(fd).h = nil }
+func (k *simKernel) Now() time.Duration     { return k.now }
+func (k *simKernel) Scratch() []byte        { return k.scratch }
+func (k *simKernel) Do(f func()) bool       { f(); return true }
+func (k *simKernel) Recovered(loop.Aborter) {}
+func (k *simKernel) Release(fd int)         { k.conn(fd).h = nil }
+func (k *simKernel) Probe(fd int, _ *backend.Socket) error {
+	k.conn(fd)
+	return nil
+}
+
 func (k *simKernel) LocalAddr(int) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:443") }
 
 func (k *simKernel) Arm(t *loop.Timer, d time.Duration, e loop.Expirer) {

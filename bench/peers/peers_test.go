@@ -48,8 +48,10 @@ func accepted(t *testing.T, name string, fronts ...string) {
 	}
 }
 
-func TestNginxAcceptsItsConfiguration(t *testing.T)       { accepted(t, "nginx", "http", "https", "cache") }
+func TestNginxAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "http", "https", "cache") }
+
 func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "udp", "sni") }
+
 func TestHaproxyAcceptsItsConfiguration(t *testing.T) {
 	accepted(t, "haproxy", append(fronts, "cache")...)
 }

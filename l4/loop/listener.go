@@ -11,6 +11,9 @@ import (
 const (
 	// acceptBurst is how many connections are accepted before other descriptors have their turn.
 	acceptBurst = 64
+	// stormStreak is how many events in a row must have had enough connections before more
+	// are accepted at a time.
+	stormStreak = 8
 	// acceptBackoff is how long a listener waits when descriptors or memory ran out.
 	acceptBackoff = 50 * time.Millisecond
 	// drainMax bounds what Close still accepts; no backlog is longer.
@@ -27,6 +30,8 @@ type Listener struct {
 	fd      int
 	accept  AcceptFunc
 	current int   // the connection being taken over, -1: none
+	many    int   // connections to accept at the next event
+	streak  int   // events in a row that had enough of them
 	timer   Timer // runs while the listener backs off
 	closed  bool
 }
@@ -34,7 +39,7 @@ type Listener struct {
 // Listen starts accepting on fd, a listening non-blocking socket, which the
 // Listener then owns. On an error fd stays the caller's.
 func (l *Loop) Listen(fd int, accept AcceptFunc) (*Listener, error) {
-	ln := &Listener{loop: l, fd: fd, accept: accept, current: -1}
+	ln := &Listener{loop: l, fd: fd, accept: accept, current: -1, many: 1}
 	l.set(fd, ln)
 	if err := l.p.watchReads(fd); err != nil {
 		l.table[fd] = nil
@@ -57,28 +62,42 @@ func (ln *Listener) Close() {
 }
 
 // Ready implements [Handler].
-func (ln *Listener) Ready(int, Events) { ln.burst(acceptBurst) }
+//
+// It accepts one connection: where they come one by one, a call that finds none would be
+// one more for each. The event queue goes on reporting what is left, and after a streak of
+// such reports, as in a storm, more are accepted at a time.
+func (ln *Listener) Ready(int, Events) {
+	if !ln.burst(ln.many) {
+		ln.many, ln.streak = 1, 0
+		return
+	}
+	if ln.streak++; ln.streak >= stormStreak {
+		ln.many = min(2*ln.many, acceptBurst)
+	}
+}
 
-func (ln *Listener) burst(n int) {
+// burst accepts up to n connections, and reports whether there were that many.
+func (ln *Listener) burst(n int) (enough bool) {
 	for range n {
 		fd, peer, errno := accept(ln.fd)
 		switch errno {
 		case 0:
 			ln.hand(fd, peer)
 		case unix.EAGAIN:
-			return
+			return false
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			ln.backOff()
-			return
+			return false
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EFAULT, unix.EOPNOTSUPP:
 			ln.loop.log.Error("cannot accept", "error", errno)
 			ln.backOff()
-			return
+			return false
 		default:
 			// An error of the network that waited for this connection (accept(2)): try the next.
 		}
 	}
+	return true
 }
 
 func (ln *Listener) hand(fd int, peer netip.AddrPort) {

@@ -115,10 +115,12 @@ func (l *Loop) Dial(sa unix.Sockaddr, options SocketOptions) (fd int, connected 
 	if own == nil {
 		return -1, false, unix.EAFNOSUPPORT
 	}
-	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, false, err
+	const kind = unix.SOCK_STREAM | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	n, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), kind, 0)
+	if errno != 0 {
+		return -1, false, errno
 	}
+	fd = int(n)
 	if options != nil {
 		if err = options.Apply(fd, family); err != nil {
 			CloseSocket(fd)

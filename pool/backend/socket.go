@@ -19,9 +19,11 @@ import (
 type Socket struct {
 	noDelay bool
 	general []sockopt              // of TCP and what is below
+	probes  []sockopt              // keepalive
 	source4 *unix.RawSockaddrInet4 // nil: the kernel chooses
 	source6 *unix.RawSockaddrInet6
 	way     *Socket // source and mark alone
+	brief   *Socket // all but probes
 }
 
 // sockopt is one call of setsockopt(2).
@@ -64,10 +66,12 @@ func newSocket(c *conf.PoolSocket) *Socket {
 		add("tcp_nodelay", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	if c.KeepAlive > 0 {
-		add("tcp_keepalive", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-		add("tcp_keepalive", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, wholeSeconds(c.KeepAlive))
-		add("tcp_keepalive_interval", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, wholeSeconds(c.KeepAliveInterval))
-		add("tcp_keepalive_count", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, c.KeepAliveCount)
+		s.probes = []sockopt{
+			{"tcp_keepalive", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, wholeSeconds(c.KeepAlive)},
+			{"tcp_keepalive_interval", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, wholeSeconds(c.KeepAliveInterval)},
+			{"tcp_keepalive_count", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, c.KeepAliveCount},
+			{"tcp_keepalive", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		}
 	}
 	if c.UserTimeout > 0 {
 		add("tcp_user_timeout", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(max(c.UserTimeout.Milliseconds(), 1)))
@@ -76,6 +80,9 @@ func newSocket(c *conf.PoolSocket) *Socket {
 		add("tcp_fast_open", unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT, 1)
 	}
 	s.add(c)
+	brief := *s
+	brief.probes = nil
+	s.brief = &brief
 	return s
 }
 
@@ -121,6 +128,39 @@ func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time
 // Datagrams are those of the options that UDP sockets have too: source and mark.
 func (s *Socket) Datagrams() *Socket { return s.way }
 
+// Brief are the options without those of keepalive, which are four calls that a
+// connection of a second has no use for: see Probe. Nil for nil.
+func (s *Socket) Brief() *Socket {
+	if s == nil || s.brief == nil {
+		return s
+	}
+	return s.brief
+}
+
+// Probe turns keepalive on where it is wanted, on fd, a TCP socket that Brief was applied
+// to. The times count from what was received last, not from this call.
+func (s *Socket) Probe(fd int) error {
+	if s == nil {
+		return nil
+	}
+	return set(fd, s.probes)
+}
+
+// set sets options.
+func set(fd int, options []sockopt) error {
+	for i := range options {
+		o := &options[i]
+		value := int32(o.value)
+		// Nothing here waits, so the scheduler need not know of it, as package unix tells it.
+		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(o.level), uintptr(o.name),
+			uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
+		if errno != 0 {
+			return &SocketError{o.key, errno}
+		}
+	}
+	return nil
+}
+
 // NoDelay reports whether TCP_NODELAY is wanted. It is for callers whose library
 // sets it on its own.
 func (s *Socket) NoDelay() bool { return s != nil && s.noDelay }
@@ -132,11 +172,11 @@ func (s *Socket) Apply(fd, family int) error {
 	if s == nil || family != unix.AF_INET && family != unix.AF_INET6 {
 		return nil
 	}
-	for i := range s.general {
-		o := &s.general[i]
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
-			return &SocketError{o.key, err}
-		}
+	if err := set(fd, s.general); err != nil {
+		return err
+	}
+	if err := set(fd, s.probes); err != nil {
+		return err
 	}
 	switch {
 	case family == unix.AF_INET && s.source4 != nil:
