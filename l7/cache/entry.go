@@ -15,31 +15,28 @@ import (
 // An entry is filled in by who made it, then published with refs. From there on hash,
 // first and the lengths of what lies in first never change; the rest says what guards it.
 type entry struct {
-	hash  uint64
-	first piece // owner, key, vary, variant, tags, head, and as much of the body as fits
-	chain piece // the rest of the body; while it is filled guarded by the fill's lock
-	body  int64 // length of the body, -1 while it is not known; guarded by the shard's lock
+	// What a lookup that finds another key reads, and then what one that finds it does.
+	hash    uint64
+	first   piece  // owner, key, vary, variant, tags, head, and as much of the body as fits
+	next    uint32 // in its bucket or in the list of free entries; guarded by the shard's lock
+	parent  uint32 // of a derived object; guarded by the shard's lock
+	key     uint16 // lengths of the parts of first
+	vary    uint16
+	variant uint16
+	tags    uint16 // octets: eight for each tag
+	head    uint32
+	inlined uint32        // how much of the body first holds, or has room for if it has that much
+	flags   atomic.Uint32 // see below; changed under the shard's lock
+	refs    atomic.Int32  // the index, each Ref, each Fill, and whoever looks at it for a moment
+	freq    atomic.Uint32 // how often it was found, up to maxFreq
+	seen    uint32        // the last purge that it was held against; guarded by the shard's lock
+	body    int64         // length of the body, -1 while it is not known; guarded by the shard's lock
+	meta    policy.Meta   // guarded by the shard's lock
 
-	refs  atomic.Int32  // the index, each Ref, each Fill, and whoever looks at it for a moment
-	flags atomic.Uint32 // see below; changed under the shard's lock
-	freq  atomic.Uint32 // how often it was found, up to maxFreq
-
-	next         uint32 // in its bucket or in the list of free entries; guarded by the shard's lock
+	chain        piece  // the rest of the body; while it is filled guarded by the fill's lock
 	qnext, qprev uint32 // in its queue; guarded by the evictor's lock
-	parent       uint32 // of a derived object; guarded by the shard's lock
 	size         uint32 // what it costs in octets, in units of 16; set when it is queued
-	seen         uint32 // the last purge that it was held against; guarded by the shard's lock
-
-	inlined  uint32 // how much of the body first holds, or has room for if it has that much
-	head     uint32 // lengths of the parts of first
-	key      uint16
-	vary     uint16
-	variant  uint16
-	tags     uint16 // octets: eight for each tag
-	queue    queueName
-	reserved [3]byte
-
-	meta policy.Meta // guarded by the shard's lock
+	queue        queueName
 }
 
 const entrySize = int(unsafe.Sizeof(entry{}))

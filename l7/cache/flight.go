@@ -25,7 +25,7 @@ const (
 	Leader Role = iota
 	// Waiter waits for the leader.
 	Waiter
-	// Again: there is something else by now than Lookup found; Lookup says what.
+	// Again says that there is something else by now than Lookup found; Lookup says what.
 	Again
 	// Alone fetches and asks nobody to wait: what comes is not stored as far as is known.
 	Alone
@@ -35,16 +35,16 @@ const (
 type Outcome uint8
 
 const (
-	// Stored: there is something to be found, perhaps still growing, perhaps for others.
+	// Stored says that there is something to be found, perhaps still growing, perhaps for others.
 	Stored Outcome = iota
-	// Unstored: the response cannot be stored, so each waiter goes on its own, all at once.
+	// Unstored says that the response cannot be stored: each waiter goes on its own, all at once.
 	Unstored
-	// Failed: there was no response. A waiter that sends a request of its own now adds to
+	// Failed says that there was no response. A waiter that sends a request of its own now adds to
 	// what the backend suffers from: it is better answered as the leader is.
 	Failed
-	// Late: the wait took as long as the waiter would wait at most.
+	// Late says that the wait took as long as the waiter would wait at most.
 	Late
-	// Stopped: the waiter was told to stop.
+	// Stopped says that the waiter was told to stop.
 	Stopped
 )
 

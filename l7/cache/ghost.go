@@ -77,6 +77,3 @@ func (g *ghosts) take(hash uint64) bool {
 	}
 	return false
 }
-
-// octets is the memory that the table takes.
-func (g *ghosts) octets() int64 { return int64(len(g.slots)) * 8 }

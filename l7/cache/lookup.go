@@ -12,11 +12,11 @@ import (
 type Found uint8
 
 const (
-	// Miss: nothing that fits. The Ref holds nothing.
+	// Miss is nothing that fits. The Ref holds nothing.
 	Miss Found = iota
-	// Hit: the Ref holds what fits. Whether it may be used, policy.Reuse says.
+	// Hit says that the Ref holds what fits. Whether it may be used, policy.Reuse says.
 	Hit
-	// Uncacheable: nothing that fits, and what comes will not be stored: see
+	// Uncacheable is nothing that fits, and what comes will not be stored: see
 	// MarkUncacheable. The Ref holds nothing.
 	Uncacheable
 )

@@ -83,8 +83,11 @@ func contains(list []string, s string) bool {
 func TestPurgeHitsWhatIsFetched(t *testing.T) {
 	req := request(t, "/a/1")
 	for _, sel := range []Selector{
-		{Key: keyOf(req)}, {Host: []byte("a.example")}, {Host: []byte("a.example"), Path: []byte("/a")},
-		{Tag: []byte("x")}, {All: true},
+		{Key: keyOf(req)},
+		{Host: []byte("a.example")},
+		{Host: []byte("a.example"), Path: []byte("/a")},
+		{Tag: []byte("x")},
+		{All: true},
 	} {
 		s := newStore(t, Options{})
 		o := object(req, "")
