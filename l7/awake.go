@@ -12,6 +12,7 @@ const awakeShards = 64
 // awake holds the connections that have a goroutine. The zero value is empty.
 type awake struct {
 	next   atomic.Uint32
+	n      atomic.Int64 // in all shards
 	shards [awakeShards]awakeShard
 	closed atomic.Bool // none is taken any more
 }
@@ -35,6 +36,7 @@ func (a *awake) add(c *conn) bool {
 		sh.conns = make(map[*conn]struct{})
 	}
 	sh.conns[c] = struct{}{}
+	a.n.Add(1)
 	return true
 }
 
@@ -43,8 +45,14 @@ func (a *awake) remove(c *conn) {
 	sh := &a.shards[c.shard]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	delete(sh.conns, c)
+	if _, in := sh.conns[c]; in {
+		delete(sh.conns, c)
+		a.n.Add(-1)
+	}
 }
+
+// count is how many there are.
+func (a *awake) count() int64 { return a.n.Load() }
 
 // each calls visit for every connection, which stays in the book meanwhile. visit must
 // neither block nor call add or remove.

@@ -105,7 +105,7 @@ func (c *conn) serveRequests() (parks bool, departs *departure) {
 			x.reset(x.l)
 			c.s.rise(d)
 			return false, departs
-		case p == over, p == quiet && !c.s.awake.add(c): // no descriptor was left: stay as it is
+		case p == over, p == quiet && !c.rouse(): // no descriptor was left: stay as it is
 			c.h.CloseGracefully()
 			return false, nil
 		}

@@ -126,11 +126,21 @@ func (c *conn) wake() {
 	if c.tls != nil {
 		c.tls.Conn = nc
 	}
-	if !c.s.awake.add(c) {
+	if !c.rouse() {
 		c.drop()
 		return
 	}
 	go c.serve()
+}
+
+// rouse takes the connection into the book of those that are awake, for the sweeper to
+// look at; false when the server is being closed.
+func (c *conn) rouse() bool {
+	if !c.s.awake.add(c) {
+		return false
+	}
+	c.s.sweeper.rouse()
+	return true
 }
 
 // Leave implements [loop.Parker]: it closes a connection that has no goroutine.

@@ -48,7 +48,7 @@ func (x *exchange) leave(server net.Conn, early, late []byte) (left bool) {
 	}
 	if !c.detach() {
 		loop.CloseSocket(fd)
-		if !x.s.awake.add(c) {
+		if !c.rouse() {
 			c.cancel() // the server is being closed
 		}
 		return false

@@ -101,6 +101,7 @@ func (s *Server) Drop(e *backend.Endpoint) { s.transport.Drop(e) }
 // not block and is cheap to call again.
 func (s *Server) Shed() {
 	if !s.sweeper.shed.Swap(true) {
+		s.sweeper.rouse()
 		s.transport.Shed()
 	}
 }

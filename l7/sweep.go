@@ -18,21 +18,27 @@ const (
 	firstLook   = 4  // ticks of silence before the first look
 	nextLook    = 6  // ticks between later looks
 	drainedIdle = 20 // ticks that a connection may stay idle in a drain
+	restAfter   = 20 // ticks without an awake connection before the sweeper rests
 )
 
-// sweeper is the goroutine that looks at all connections that are not parked.
+// sweeper is the goroutine that looks at all connections that are not parked. Where
+// there are none it rests, so that an idle process is not woken 20 times a second.
 type sweeper struct {
 	s       *Server
-	clock   atomic.Uint32 // ticks since the start, never 0
+	clock   atomic.Uint32 // ticks since the start; 0: it rests, see now
+	began   time.Time
+	rested  atomic.Int64  // while it rests: when the clock would have been at 0, in time since began
 	drained atomic.Uint32 // tick at which the drain began; 0: no drain
 	shed    atomic.Bool   // idle connections are to be ended at the next look
+	wake    chan struct{} // holds one value where the rest is to end
 	quit    chan struct{}
 	done    chan struct{}
 }
 
 func (w *sweeper) start(s *Server) {
-	w.s = s
+	w.s, w.began = s, time.Now()
 	w.clock.Store(1)
+	w.wake = make(chan struct{}, 1)
 	w.quit, w.done = make(chan struct{}), make(chan struct{})
 	go w.run()
 }
@@ -47,8 +53,15 @@ func (w *sweeper) stop() {
 }
 
 // now is the present tick, never 0. It has a bit less than its type, see asked, and
-// wraps after three years.
-func (w *sweeper) now() uint32 { return max(w.clock.Load()&^asked, 1) }
+// wraps after three years. While the sweeper rests it is calculated: what the
+// connections of a busy process ask for is a load.
+func (w *sweeper) now() uint32 {
+	t := w.clock.Load()
+	if t == 0 {
+		t = uint32((time.Since(w.began) - time.Duration(w.rested.Load())) / tick)
+	}
+	return max(t&^asked, 1)
+}
 
 // ago is how many ticks have passed since one.
 func (w *sweeper) ago(since uint32) uint32 { return (w.now() - since) &^ asked }
@@ -59,14 +72,47 @@ func (w *sweeper) run() {
 	defer close(w.done)
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for {
+	for idle := 0; ; {
 		select {
 		case <-w.quit:
 			return
 		case <-t.C:
-			w.clock.Add(1)
-			w.sweep()
 		}
+		w.clock.Store(w.now() + 1)
+		w.sweep()
+		if w.s.awake.count() > 0 {
+			idle = 0
+		} else if idle++; idle >= restAfter {
+			t.Stop()
+			w.rest()
+			t.Reset(tick)
+			idle = 0
+		}
+	}
+}
+
+// rest waits until there is something to look at. Whoever brings that notes it first
+// and then looks at the clock; here it is the other way round.
+func (w *sweeper) rest() {
+	w.rested.Store(int64(time.Since(w.began) - time.Duration(w.now())*tick))
+	w.clock.Store(0)
+	if w.s.awake.count() == 0 && !w.shed.Load() {
+		select {
+		case <-w.wake:
+		case <-w.quit:
+		}
+	}
+	w.clock.Store(w.now())
+}
+
+// rouse ends the rest. It is called after there is something to look at.
+func (w *sweeper) rouse() {
+	if w.clock.Load() != 0 {
+		return
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is told already
 	}
 }
 
