@@ -30,7 +30,7 @@ func HasTag(list, tag []byte, strong bool) bool {
 // SameTag compares two entity tags (RFC 9110 section 8.8.3.2).
 func SameTag(a, b []byte, strong bool) bool {
 	if strong {
-		return bytes.Equal(a, b) && !bytes.HasPrefix(a, weakMark)
+		return len(a) > 0 && bytes.Equal(a, b) && !bytes.HasPrefix(a, weakMark)
 	}
 	return bytes.Equal(bytes.TrimPrefix(a, weakMark), bytes.TrimPrefix(b, weakMark))
 }

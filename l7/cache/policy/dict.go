@@ -13,7 +13,7 @@ func readTarget(fields []message.Field, name string) (c control, ok bool) {
 	lines, empty := 0, false
 	for i := range fields {
 		f := &fields[i]
-		if f.Known != message.Unknown || f.Hop || !message.EqualFold(f.Name, name) {
+		if f.Known != message.Unknown || !message.EqualFold(f.Name, name) {
 			continue
 		}
 		lines++

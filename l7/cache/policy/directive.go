@@ -257,8 +257,16 @@ func (c *control) names(field []byte) bool {
 
 var comma = []byte{','} // only read
 
-// trim removes optional white space from both ends.
-func trim(b []byte) []byte { return bytes.Trim(b, " \t") }
+// trim removes optional white space from both ends. What is not nil stays so.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
 
 // equalFold compares two field names.
 func equalFold(a, b []byte) bool {

@@ -31,10 +31,7 @@ func gather(cfg *Config, fields []message.Field, received int64) facts {
 	}
 	seenAge := false
 	for i := range fields {
-		v := fields[i].Value
-		if fields[i].Hop {
-			continue
-		}
+		v := fields[i].Value // of a field for this connection only too: this is its other end
 		switch fields[i].Known {
 		case message.CacheControl:
 			if !f.targeted {
@@ -135,11 +132,12 @@ func isUnderstood(status int) bool {
 }
 
 // isForbidden reports whether no response of a status may be stored: RFC 6585 says so
-// of the four that it defines, RFC 9111 section 3 of those that are not final, and a 304
-// is about another response.
+// of the four that it defines, RFC 9111 section 3 of those that are not final. A 304 is
+// about another response, a 407 about a proxy, and 412 and 416 answer conditions and
+// ranges, which the key does not have.
 func isForbidden(status int) bool {
 	switch status {
-	case 304, 428, 429, 431, 511:
+	case 304, 407, 412, 416, 428, 429, 431, 511:
 		return true
 	}
 	return status < 200

@@ -64,8 +64,9 @@ func (h Head) AppendFields(dst []message.Field) []message.Field {
 
 // AppendHead appends what is to be stored of the head of a response: its field lines as
 // they came, but those that are meant for one connection or for proxies, those that
-// no-cache or private name, Age, which is written anew for each use, and Content-Length,
-// which follows from the body. Cookies go where the route keeps none. A Date is added
+// no-cache or private name, Age, which is written anew for each use, Content-Length,
+// which follows from the body, and Trailer, since trailers are not stored (RFC 9111
+// section 3.1). Cookies go where the route keeps none. A Date is added
 // where there is none that can be read (RFC 9110 section 6.6.1).
 func AppendHead(dst []byte, cfg *Config, res *message.Response, received time.Time) []byte {
 	f := gather(cfg, res.Fields, received.Unix())
@@ -100,7 +101,7 @@ func (f *facts) stores(cfg *Config, r *message.Field) bool {
 		return false
 	}
 	switch r.Known {
-	case message.Age, message.ContentLength:
+	case message.Age, message.ContentLength, message.Trailer:
 		return false
 	case message.SetCookie:
 		if !cfg.AllowSetCookie {

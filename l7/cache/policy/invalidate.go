@@ -21,7 +21,7 @@ func Invalidates(method []byte, status int) bool {
 // field refers to, relative to the target of req; fields and cookies that belong to keys
 // are those of req. It is not ok, and nothing may be invalidated, where that URL has
 // another origin than the target, or cannot be a target here.
-func AppendReferenceKey(dst []byte, k *KeyPolicy, scheme string, req *message.Request, ref []byte) (key []byte, ok bool) {
+func AppendReferenceKey(dst []byte, k *KeyPolicy, scheme string, req *message.Request, ref []byte) ([]byte, bool) {
 	ref, _, _ = bytes.Cut(trim(ref), hash)
 	rest, ok := sameOrigin(ref, scheme, req)
 	if !ok {
@@ -56,7 +56,7 @@ var hash, question, slashes = []byte{'#'}, []byte{'?'}, []byte("//") // only rea
 // sameOrigin takes scheme and authority off a reference, and reports whether they are
 // those of the target (RFC 9110 section 4.3.1). Where there are none they are.
 func sameOrigin(ref []byte, scheme string, req *message.Request) (rest []byte, ok bool) {
-	if colon := bytes.IndexByte(ref, ':'); colon >= 0 && bytes.IndexAny(ref[:colon], "/?") < 0 {
+	if colon := bytes.IndexByte(ref, ':'); colon >= 0 && !bytes.ContainsAny(ref[:colon], "/?") {
 		if !message.EqualFold(ref[:colon], scheme) || !bytes.HasPrefix(ref[colon+1:], slashes) {
 			return nil, false
 		}

@@ -42,7 +42,8 @@ func (f *facts) mayStore(cfg *Config, req *message.Request, fields []message.Fie
 	case req.Has(message.Authorization) && !cfg.AllowAuthorization && !f.allowsAuthorization():
 		return Authorization
 	}
-	if _, ok := AppendVary(nil, fields); !ok {
+	var names [256]byte // for nobody
+	if _, ok := AppendVary(names[:0], fields); !ok {
 		return VaryStar
 	}
 	return f.isUseful(cfg, m)
@@ -164,12 +165,12 @@ func (f *facts) setWindows(cfg *Config, m *Meta) {
 	case m.Has(SaysRevalidate):
 		m.WhileRevalidate = seconds(f.staleWhileRevalidate)
 	case !m.Has(SharedAge):
-		m.WhileRevalidate = min(cfg.StaleWhileRevalidate, seconds(maxDelta))
+		m.WhileRevalidate = min(max(cfg.StaleWhileRevalidate, 0), seconds(maxDelta))
 	}
 	switch {
 	case m.Has(SaysOnError):
 		m.OnError = seconds(f.staleIfError)
 	case !m.Has(SharedAge):
-		m.OnError = min(cfg.StaleIfError, seconds(maxDelta))
+		m.OnError = min(max(cfg.StaleIfError, 0), seconds(maxDelta))
 	}
 }

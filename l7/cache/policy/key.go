@@ -13,7 +13,8 @@ import (
 // QueryParts says which parameters of a query belong to the key.
 type QueryParts uint8
 
-// The ways. The zero value takes the query as it is, to the octet.
+// The ways. The zero value takes the query as it is, to the octet; with the others, and
+// where parameters are sorted, empty parameters do not count.
 const (
 	AllParams     QueryParts = iota
 	OnlyParams               // those that Params names

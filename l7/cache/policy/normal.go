@@ -68,15 +68,15 @@ func appendLines(dst []byte, id message.ID, name []byte, fields []message.Field,
 func appendTight(dst, b []byte) []byte {
 	for len(b) > 0 {
 		c := b[0]
-		switch {
-		case c == '"':
+		switch c {
+		case '"':
 			end := quotedEnd(b)
 			if end < 0 {
 				return append(dst, b...)
 			}
 			dst, b = append(dst, b[:end]...), b[end:]
 			continue
-		case c == ' ' || c == '\t':
+		case ' ', '\t':
 			n := 1
 			for n < len(b) && (b[n] == ' ' || b[n] == '\t') {
 				n++
@@ -85,7 +85,7 @@ func appendTight(dst, b []byte) []byte {
 				b = b[n:]
 				continue
 			}
-		case c == ',':
+		case ',':
 			dst, b = append(dst, c), bytes.TrimLeft(b[1:], " \t")
 			continue
 		}

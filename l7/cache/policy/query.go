@@ -24,7 +24,7 @@ func (k *KeyPolicy) appendQuery(dst, query []byte, has bool) []byte {
 	for rest, more := query, has; more; {
 		var pair []byte
 		pair, rest, more = bytes.Cut(rest, ampersand)
-		if !p.keeps(pair) {
+		if len(pair) == 0 || !p.keeps(pair) {
 			continue
 		}
 		if !p.Sort || len(kept) == maxSorted {

@@ -141,11 +141,12 @@ func Reuse(_ *Config, m *Meta, w *Wish, now time.Time) Decision {
 	d := Decision{Age: m.Age(now)}
 	d.TTL = m.Lifetime - d.Age
 	d.Use, d.Why = m.use(w, d.Age, d.TTL)
-	if d.Use == Revalidate {
+	switch {
+	case d.Use != Revalidate:
+	case w.OnlyIfCached:
+		d.Use, d.Why = Unsatisfiable, OnlyIfCached
+	default:
 		d.OnError = m.servesOnError(w, d.TTL)
-		if w.OnlyIfCached {
-			d.Use, d.Why = Unsatisfiable, OnlyIfCached
-		}
 	}
 	return d
 }
@@ -157,7 +158,7 @@ func (m *Meta) use(w *Wish, age, ttl time.Duration) (Use, Reason) {
 		return Revalidate, ResponseNoCache
 	case w.NoCache:
 		return Revalidate, RequestNoCache
-	case w.maxAge != none && age > w.maxAge && !(fresh && m.Has(Immutable)):
+	case w.maxAge != none && age > w.maxAge && (!fresh || !m.Has(Immutable)):
 		// RFC 8246 section 2: what cannot have changed need not be asked for again.
 		return Revalidate, RequestMaxAge
 	case w.minFresh != none && ttl < w.minFresh:

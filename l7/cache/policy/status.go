@@ -4,8 +4,6 @@ import (
 	"math"
 	"strconv"
 	"time"
-
-	"weir/l7/message"
 )
 
 // Forward says why a request went to the backend (RFC 9211 section 2.2).
@@ -37,21 +35,23 @@ func (f Forward) String() string {
 	return "forward_" + strconv.Itoa(int(f))
 }
 
-// Forward returns the reason for Cache-Status of a request that Passes refuses, or of a
-// Decision to revalidate.
+// Forward returns the reason for Cache-Status of a request that Passes refuses.
 func (r Reason) Forward() Forward {
-	switch r {
-	case Method:
+	if r == Method {
 		return ForwardMethod
-	case RequestBody, Upgrade, Precondition:
-		return ForwardBypass
-	case RequestNoCache, RequestMaxAge, RequestMinFresh:
-		return ForwardRequest
-	case LifetimeOver, ResponseNoCache, StaleOnArrival:
-		return ForwardStale
-	default:
-		return ForwardMiss
 	}
+	return ForwardBypass
+}
+
+// Forward returns the reason for Cache-Status: of a decision to revalidate, why.
+func (d *Decision) Forward() Forward {
+	switch {
+	case d.Use != Revalidate:
+		return Hit
+	case d.TTL > 0 && d.Why != ResponseNoCache:
+		return ForwardRequest
+	}
+	return ForwardStale
 }
 
 // Status is what Weir says of its part in a response (RFC 9211).
@@ -70,7 +70,7 @@ type Status struct {
 // Append appends the value of a Cache-Status field. A response that already has the
 // field keeps it: this is a further line, behind it.
 func (s *Status) Append(dst []byte) []byte {
-	if message.ValidName([]byte(s.Cache)) && s.Cache[0] > '9' {
+	if isSFToken(s.Cache) {
 		dst = append(dst, s.Cache...)
 	} else {
 		dst = appendString(dst, s.Cache)
@@ -93,7 +93,7 @@ func (s *Status) Append(dst []byte) []byte {
 		dst = append(dst, "; collapsed"...)
 	}
 	if s.Key != nil {
-		dst = appendString(append(dst, "; key="...), string(s.Key))
+		dst = appendString(append(dst, "; key="...), s.Key)
 	}
 	if s.Detail != OK {
 		dst = append(append(dst, "; detail="...), s.Detail.String()...)
@@ -102,7 +102,7 @@ func (s *Status) Append(dst []byte) []byte {
 }
 
 // appendString appends a string of RFC 8941. Octets that it cannot have become "?".
-func appendString(dst []byte, s string) []byte {
+func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -115,4 +115,15 @@ func appendString(dst []byte, s string) []byte {
 		}
 	}
 	return append(dst, '"')
+}
+
+// isSFToken reports whether s is a token of RFC 8941.
+func isSFToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if i == 0 && c != '*' && (lower(c) < 'a' || lower(c) > 'z') || !isToken(c) {
+			return false
+		}
+	}
+	return s != ""
 }

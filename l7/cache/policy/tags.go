@@ -123,7 +123,7 @@ func (p *sfParser) nextString() bool {
 func isStringList(fields []message.Field, name string) bool {
 	some := false
 	for i := range fields {
-		if f := &fields[i]; f.Known != message.Unknown || f.Hop || !message.EqualFold(f.Name, name) {
+		if f := &fields[i]; f.Known != message.Unknown || !message.EqualFold(f.Name, name) {
 			continue
 		}
 		p := sfParser{fields[i].Value}
