@@ -156,7 +156,7 @@ func TestTwoFills(t *testing.T) {
 // TestPassing: a body that turns out to be too large goes to those who read it already, in
 // bounded memory, and to nobody else.
 func TestPassing(t *testing.T) {
-	const limit, size = 1 << 20, 20 << 20
+	const limit, size = 1 << 20, 8 << 20
 	s := newStore(t, Options{Budget: 8 << 20, MaxObject: limit})
 	want := []byte(body(size, "p"))
 	f, err := s.Begin(object(request(t, "/pass"), ""))

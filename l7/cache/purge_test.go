@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -48,7 +49,7 @@ func TestPurge(t *testing.T) {
 				if stays {
 					fresh++
 				}
-				if want := contains(left, target); stays != want {
+				if want := slices.Contains(left, target); stays != want {
 					t.Errorf("%+v: %s stays %v, want %v", sel, target, stays, want)
 				}
 				ref.Release()
@@ -68,15 +69,6 @@ func TestPurge(t *testing.T) {
 	f(Selector{Tag: []byte("y")}, 2, "/a/2", "/b/1")
 	f(Selector{Tag: []byte("-")}, 0, "/a/1", "/a/1 1", "/a/2", "/b/1")
 	f(Selector{All: true}, 4)
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // TestPurgeHitsWhatIsFetched: what was asked for before a purge is not stored after it.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -185,8 +186,9 @@ func (f *Fill) leave() {
 	f.news()
 }
 
-// giveBack gives the pieces back that all readers are done with, and returns the slowest
-// of them, nil where there is none. The lock is held.
+// giveBack gives the pieces back that all readers are done with, those excepted at which a
+// reader that was left behind may still look, and returns the slowest reader, nil where
+// there is none. The lock is held.
 func (f *Fill) giveBack() (slowest *Ref) {
 	least := f.written
 	for r := f.readers; r != nil; r = r.next {
@@ -199,7 +201,7 @@ func (f *Fill) giveBack() (slowest *Ref) {
 	for p := f.entry.chain; p != 0 && p != f.last && f.begins+int64(p.chainCap()) <= least; p = f.entry.chain {
 		f.begins += int64(p.chainCap())
 		f.entry.chain = a.next(p)
-		if f.isHeld(p) {
+		if slices.Contains(f.behind, p) {
 			a.setNext(p, f.orphans)
 			f.orphans = p
 		} else {
@@ -207,16 +209,6 @@ func (f *Fill) giveBack() (slowest *Ref) {
 		}
 	}
 	return slowest
-}
-
-// isHeld reports whether a reader that was left behind may look at a piece.
-func (f *Fill) isHeld(p piece) bool {
-	for _, held := range f.behind {
-		if held == p {
-			return true
-		}
-	}
-	return false
 }
 
 // adopt appends the orphans to the chain, with which they are given back. Nobody reads that
