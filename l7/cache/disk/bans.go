@@ -94,7 +94,7 @@ func (b *bans) add(ban Ban, mark uint64) (many bool) {
 	}
 	if ban.All {
 		b.addAll(mark, ban.Soft)
-		return !ban.Soft
+		return false
 	}
 	return b.addEqual(keyOfLabel(ban.Label), mark, ban.Soft)
 }

@@ -196,7 +196,9 @@ func (t *Tier) unreadable(hash uint64, p place, id uint64, err error) {
 // budget shrinks to what there is, and grows again slowly.
 func (t *Tier) writeFailed(doing string, err error) {
 	if t.trouble.writing(doing, err) == NoSpace {
-		t.shelf.shrink(t.size / 64)
+		if t.trouble.mayShrink() {
+			t.shelf.shrink(t.segmentSize)
+		}
 		t.keeper.wake()
 	}
 }

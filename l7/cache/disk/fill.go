@@ -2,6 +2,7 @@ package disk
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -264,7 +265,7 @@ func (f *Fill) commitFile() error {
 		replaced bool
 	)
 	v := t.bans.admit(f.h.labelsOf(f.vars.B), f.h.mark, func() {
-		if err = t.fs.Rename(t.temporaryName(n.id), t.fileName(&n)); err != nil {
+		if err = t.rename(t.temporaryName(n.id), &n); err != nil {
 			return
 		}
 		t.shelf.release(f.reserved - n.bytes)
@@ -284,6 +285,19 @@ func (f *Fill) commitFile() error {
 	_ = f.file.Close() // an error of a write that comes late is found by the checksums
 	f.file = nil
 	return nil
+}
+
+// rename gives a finished file its name, and makes its folder where it is the first.
+func (t *Tier) rename(from string, n *slot) error {
+	to := t.fileName(n)
+	err := t.fs.Rename(from, to)
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err := t.fs.Mkdir(t.folderName(n.hash)); err != nil {
+		return err
+	}
+	return t.fs.Rename(from, to)
 }
 
 // writeEnds writes the checksums, and last of all the header, without which the file

@@ -50,22 +50,22 @@ type indexShard struct {
 
 func (x *index) shard(hash uint64) *indexShard { return &x.shards[hash%indexShards] }
 
-// find returns the place of a hash and marks it as hit. pin is called with it before
-// any other can take the object away.
-func (x *index) find(hash uint64, pin func(place)) bool {
+// find returns the place of a hash, marks it as hit, and gets its slot off the shelf as
+// shelf.get does, before any other can take the object away.
+func (x *index) find(hash uint64, on *shelf) (p place, n slot, seg *segment, ok bool) {
 	s := x.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.m[hash]
+	p, ok = s.m[hash]
 	if !ok {
-		return false
+		return place{}, slot{}, nil, false
 	}
 	if p.at&hitBit == 0 {
 		p.at |= hitBit
 		s.m[hash] = p
 	}
-	pin(p)
-	return true
+	n, seg, ok = on.get(p.slot, true)
+	return p, n, seg, ok
 }
 
 // has reports whether there is something under the hash.

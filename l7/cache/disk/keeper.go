@@ -27,7 +27,8 @@ type keeper struct {
 	stopping chan struct{}
 	done     chan struct{}
 
-	wantSweep, wantClear atomic.Bool
+	wantSweep atomic.Bool
+	wantClear atomic.Uint64 // what is older than this mark is all to go
 
 	// Its own.
 	found  []foundSegment // segments that are not in the index yet
@@ -55,13 +56,15 @@ func (k *keeper) wake() {
 	}
 }
 
-// sweep has the keeper carry bans out; all says that everything goes.
-func (k *keeper) sweep(all bool) {
-	if all {
-		k.wantClear.Store(true)
-	} else {
-		k.wantSweep.Store(true)
-	}
+// sweep has the keeper carry bans out.
+func (k *keeper) sweep() {
+	k.wantSweep.Store(true)
+	k.wake()
+}
+
+// clearUpTo has the keeper drop everything that is older than a mark.
+func (k *keeper) clearUpTo(mark uint64) {
+	k.wantClear.Store(mark)
 	k.wake()
 }
 
@@ -97,8 +100,8 @@ func (k *keeper) keep() {
 		return
 	}
 	k.makeRoom()
-	if k.wantClear.Swap(false) {
-		k.clear()
+	if mark := k.wantClear.Swap(0); mark > 0 {
+		k.clear(mark)
 	}
 	k.load()
 	k.makeRoom()
@@ -176,11 +179,13 @@ func (k *keeper) sealed() (mark uint64, ids []slotID) {
 	return mark, t.shelf.ids()
 }
 
-// clear drops all that there is, after a purge of everything.
-func (k *keeper) clear() {
+// clear drops all that there was when everything was purged.
+func (k *keeper) clear(mark uint64) {
 	t := k.t
-	_, ids := k.sealed()
-	for _, s := range ids {
+	for _, s := range t.shelf.ids() {
+		if s.id > mark {
+			continue
+		}
 		n, seg, ok := t.shelf.get(s.slot, false)
 		if !ok || n.id != s.id {
 			if seg != nil {
@@ -190,6 +195,9 @@ func (k *keeper) clear() {
 		}
 		if seg != nil {
 			seg.release()
+			if !seg.sealed.Load() {
+				continue // not read yet, after a start: its objects are judged one by one
+			}
 			t.evictSegment(s.slot, s.id, false, &t.stats.purged)
 			continue
 		}

@@ -60,8 +60,12 @@ func (k *keeper) begin(generation uint64) error {
 	defer t.purging.Unlock()
 	t.seq.Store(generation << generationBits)
 	for _, ban := range t.pending {
-		if t.bans.add(ban, t.next()) {
-			k.sweep(ban.All)
+		mark := t.next()
+		if t.bans.add(ban, mark) {
+			k.sweep()
+		}
+		if ban.All && !ban.Soft {
+			k.clearUpTo(mark)
 		}
 	}
 	t.journal.generation = generation
@@ -125,8 +129,12 @@ func (k *keeper) removeAll(dir string, ours func(name string) bool) error {
 func (k *keeper) wipe() error {
 	t := k.t
 	t.bans.reset()
-	for i := range 256 {
-		err := k.removeAll(t.folderName(uint64(i)<<56), func(name string) bool {
+	folders, err := k.folders()
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		err := k.removeAll(folder, func(name string) bool {
 			_, ok := parseFileName(name)
 			return ok
 		})
@@ -134,34 +142,38 @@ func (k *keeper) wipe() error {
 			return err
 		}
 	}
-	err := k.removeAll(t.dir+"/"+segsName, func(name string) bool {
+	return k.removeAll(t.dir+"/"+segsName, func(name string) bool {
 		_, _, ok := parseSegmentName(name)
 		return ok
 	})
-	if err != nil {
-		return err
-	}
-	return k.makeFolders()
 }
 
-func (k *keeper) makeFolders() error {
-	for i := range 256 {
-		if err := k.t.fs.Mkdir(k.t.folderName(uint64(i) << 56)); err != nil {
-			return err
+// folders returns the paths of the folders that objects lie in.
+func (k *keeper) folders() ([]string, error) {
+	dir := k.t.dir + "/" + objectsName
+	names, err := k.t.fs.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var folders []string
+	for _, name := range names {
+		if n, err := strconv.ParseUint(name, 16, 8); err == nil && hex16(n)[14:] == name {
+			folders = append(folders, dir+"/"+name)
 		}
 	}
-	return nil
+	return folders, nil
 }
 
 // list finds all files, oldest first, and puts those of one object into the index.
 func (k *keeper) list(generation uint64) error {
 	t := k.t
-	if err := k.makeFolders(); err != nil {
+	folders, err := k.folders()
+	if err != nil {
 		return err
 	}
 	var all []slot
-	for i := range 256 {
-		found, err := k.listFolder(t.folderName(uint64(i)<<56), generation)
+	for _, folder := range folders {
+		found, err := k.listFolder(folder, generation)
 		if err != nil {
 			return err
 		}

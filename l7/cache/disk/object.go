@@ -61,27 +61,21 @@ func (t *Tier) get(key []byte) (*Object, bool) {
 	if state(t.state.Load()) != ready {
 		return nil, false
 	}
-	o := &Object{t: t, have: -1, from: -1}
 	hash := hashKey(key)
-	var (
-		n  slot
-		ok bool
-	)
-	found := t.index.find(hash, func(p place) {
-		o.at = p
-		n, o.seg, ok = t.shelf.get(p.slot, true)
-	})
-	if !found || !ok {
+	p, n, seg, ok := t.index.find(hash, t.shelf)
+	if !ok {
 		return nil, false
 	}
-	o.id = n.id
+	o := &Object{t: t, at: p, id: n.id, seg: seg, have: -1, from: -1}
 	if err := o.readFirst(hash, &n); err != nil {
 		t.unreadable(hash, o.at, o.id, err)
 		o.Close()
 		return nil, false
 	}
 	if o.h.dead || string(o.h.keyOf(o.first.B)) != string(key) {
-		// Dropped in a way that the index has not heard of, or another key with this hash.
+		if o.h.dead {
+			t.index.remove(hash, o.at) // footers do not tell who was dropped later
+		}
 		o.Close()
 		return nil, false
 	}

@@ -25,7 +25,13 @@ func (t *Tier) Purge(ban Ban) error {
 	}
 	mark := t.next()
 	if t.bans.add(ban, mark) {
-		t.keeper.sweep(ban.All)
+		t.keeper.sweep()
+	}
+	if ban.All && !ban.Soft {
+		t.appending.Lock()
+		t.seal() // what comes from now on is not to go with the rest
+		t.appending.Unlock()
+		t.keeper.clearUpTo(mark)
 	}
 	failed, err := t.journal.add(t.fs, t.dir, appendBan(nil, ban, mark))
 	if failed != nil {

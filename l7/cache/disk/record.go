@@ -165,10 +165,18 @@ func (h *header) headOf(b []byte) []byte {
 
 // blockSum is the checksum of the block with this number of a record.
 func blockSum(id uint64, number int64, block []byte) uint32 {
-	var seed [16]byte
-	binary.LittleEndian.PutUint64(seed[:], id)
-	binary.LittleEndian.PutUint64(seed[8:], uint64(number))
-	return crc32.Update(crc32.Checksum(seed[:], castagnoli), castagnoli, block)
+	return crc32.Update(sumNumber(sumNumber(0, id), uint64(number)), castagnoli, block)
+}
+
+// sumNumber adds a number's eight bytes to a checksum, the lowest first. crc32.Update
+// would put an array for them on the heap.
+func sumNumber(sum uint32, n uint64) uint32 {
+	sum = ^sum
+	for range 8 {
+		sum = castagnoli[byte(sum)^byte(n)] ^ sum>>8
+		n >>= 8
+	}
+	return ^sum
 }
 
 // appendLabels appends labels as a record holds them.

@@ -250,19 +250,27 @@ func (s *shelf) resize(i uint32, bytes int64) {
 	s.slots[i].bytes = bytes
 }
 
-// over returns by how much the budget is exceeded if n bytes more are to be free.
+// How far the limit is lowered at a time, and how many steps of it stay.
+const (
+	shrinkPart  = 16
+	shrinkLeast = 4
+)
+
+// over returns by how much the limit is exceeded if n bytes more, yet no more than a
+// quarter of it, are to be free.
 func (s *shelf) over(n int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bytes + n - s.limit
+	return s.bytes + min(n, s.limit/4) - s.limit
 }
 
-// shrink lowers the limit because the file system has no room for more; grow raises it
-// again, up to the budget.
-func (s *shelf) shrink(by int64) {
+// shrink lowers the limit below what there is, by a part of it and at least by step,
+// because the file system has no room for more. It stays above a few steps. grow
+// raises it again, up to the budget.
+func (s *shelf) shrink(step int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limit = max(min(s.limit, s.bytes)-by, 0)
+	s.limit = max(min(s.limit, s.bytes-max(s.bytes/shrinkPart, step)), shrinkLeast*step)
 }
 
 func (s *shelf) grow(by int64) {

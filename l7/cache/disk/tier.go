@@ -268,7 +268,12 @@ func (t *Tier) temporaryName(id uint64) string { return t.dir + "/" + tmpName + 
 
 // fileName is the path of an object's file. The name has what a start needs to know.
 func (t *Tier) fileName(n *slot) string {
-	return t.folderName(n.hash) + "/" + hex16(n.hash) + "-" + hex16(n.id) + "-" + strconv.FormatInt(n.bytes/pageSize, 16)
+	b := make([]byte, 0, len(t.dir)+64)
+	b = append(append(append(b, t.dir...), '/'), objectsName+"/"...)
+	b = append(appendHex16(b, n.hash)[:len(b)+2], '/')
+	b = append(appendHex16(b, n.hash), '-')
+	b = append(appendHex16(b, n.id), '-')
+	return string(strconv.AppendInt(b, n.bytes/pageSize, 16))
 }
 
 // folderName is the folder of a hash, one of 256.
@@ -308,11 +313,12 @@ func parseSegmentName(name string) (id uint64, suffix string, ok bool) {
 	return id, suffix, true
 }
 
-func hex16(n uint64) string {
+func hex16(n uint64) string { return string(appendHex16(nil, n)) }
+
+func appendHex16(dst []byte, n uint64) []byte {
 	const digits = "0123456789abcdef"
-	var b [16]byte
-	for i := range b {
-		b[i] = digits[n>>(60-4*i)&15]
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[n>>shift&15])
 	}
-	return string(b[:])
+	return dst
 }

@@ -53,6 +53,22 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
+// quick is the operating system's file system, which it does not wait for: what a
+// process wrote is there after its end without a sync, and only for power is there one.
+type quick struct{ system }
+
+type quickFile struct{ File }
+
+func (quick) SyncDir(string) error { return nil }
+func (quickFile) Sync() error      { return nil }
+func (quick) Open(name string, flags int) (File, error) {
+	f, err := system{}.Open(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return quickFile{f}, nil
+}
+
 func open(t *testing.T, o Options) *rig {
 	t.Helper()
 	if o.Dir == "" {
@@ -60,6 +76,9 @@ func open(t *testing.T, o Options) *rig {
 	}
 	if o.Size == 0 {
 		o.Size = 64 << 20
+	}
+	if o.FS == nil {
+		o.FS = quick{}
 	}
 	r := &rig{t: t, log: &logBuffer{}, live: pool.Live()}
 	o.Log = slog.New(slog.NewTextHandler(r.log, nil))

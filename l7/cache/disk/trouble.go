@@ -59,6 +59,8 @@ const (
 	troubleEvery = 10 * time.Second
 	// waitingEvery is how often the log may tell that another process has the directory.
 	waitingEvery = time.Minute
+	// shrinkEvery is how often the budget may shrink.
+	shrinkEvery = 10 * time.Second
 	// How long nothing is written after a write failed: room can be made at once, other
 	// troubles seldom pass as quickly.
 	pauseNoSpace = time.Second
@@ -72,6 +74,7 @@ type troubles struct {
 	count   [Causes]atomic.Uint64
 	next    [Causes]atomic.Int64 // when the log may be told more: Unix time in nanoseconds
 	told    [Causes]atomic.Uint64
+	shrunk  atomic.Int64 // when the budget may shrink again
 	waiting atomic.Int64 // when the log may be told again that the directory is another's
 	pause   atomic.Int64 // until when nothing is written: Unix time in nanoseconds
 }
@@ -99,6 +102,14 @@ func (t *troubles) writing(doing string, err error) Cause {
 	}
 	t.pause.Store(time.Now().Add(rest).UnixNano())
 	return c
+}
+
+// mayShrink reports whether the budget may shrink, which it does step by step: a disk
+// that others fill for a moment is not to cost the whole cache.
+func (t *troubles) mayShrink() bool {
+	now := time.Now().UnixNano()
+	next := t.shrunk.Load()
+	return now >= next && t.shrunk.CompareAndSwap(next, now+int64(shrinkEvery))
 }
 
 // resting reports whether nothing is to be written now.
