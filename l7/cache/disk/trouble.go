@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +34,8 @@ func (c Cause) String() string {
 func causeOf(err error) Cause {
 	errno, ok := errors.AsType[unix.Errno](err)
 	if !ok {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errNoRecord) || errors.Is(err, errChecksum) ||
-			errors.Is(err, errJournal) {
+		broken := []error{io.EOF, io.ErrUnexpectedEOF, errNoRecord, errChecksum, errJournal}
+		if slices.ContainsFunc(broken, func(e error) bool { return errors.Is(err, e) }) {
 			return Corrupt
 		}
 		return Other
@@ -125,6 +126,6 @@ func (t *troubles) waits() {
 		return
 	}
 	t.waiting.Store(now + int64(waitingEvery))
-	t.log.Warn("another process has the cache directory; nothing is stored there or served from there until it has let go",
+	t.log.Warn("another process has the cache directory; until it has let go, nothing is stored in it or served from it",
 		"directory", t.dir)
 }
