@@ -72,6 +72,10 @@ browser: ## show a page with events and a WebSocket to Chromium (apt-get install
 bench-torture: build ## misbehave in every way for DURATION, 10m without; SEED=n plays one again
 	./bin/weir bench torture --duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED))
 
+.PHONY: kill-cache
+kill-cache: ## kill a process 200 times that writes the cache on disk
+	$(GO) test ./l7/cache/disk -run TestRow51_Killed -v -timeout 30m -disk.kills 200
+
 soak: ## random L4 sessions against a checksum oracle, for DURATION, 10m without
 	$(GO) test ./l4 -run TestSoak -v -timeout 24h -soak $(or $(DURATION),10m)
 
