@@ -24,7 +24,7 @@ type Question struct {
 // Explanation says what Weir would do with a request.
 type Explanation struct {
 	Listener string `json:"listener"`
-	// Status is what Weir answers by itself; 0: the request goes to a pool.
+	// Status is what Weir answers by itself; 0: the request goes to a pool, or to files.
 	Status   int    `json:"status,omitempty"`
 	Reason   string `json:"reason,omitempty"` // why, as in the access log
 	Text     string `json:"text,omitempty"`   // the same in words, where there are some
@@ -39,6 +39,8 @@ type Explanation struct {
 	// Pools are where the request may go: one, unless the side of a split is drawn.
 	Pools  []PoolChance `json:"pools,omitempty"`
 	PoolBy string       `json:"pool_by,omitempty"` // what decided between the sides of a split
+
+	Acted
 }
 
 // RouteOutcome is one route and why it was not taken.
@@ -67,7 +69,7 @@ type PoolChance struct {
 }
 
 // Explain takes a request through the steps of an exchange up to the choice of the
-// pool, with the code that serves connections, and says what came out and why. snap
+// pool and what a server of it gets, with the code that serves connections, and says what came out and why. snap
 // need not be in force. An error means that the snapshot has no such listener, or
 // that the head is incomplete.
 func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
@@ -101,6 +103,9 @@ func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 	}
 	if x.route != nil {
 		e.Route, e.Action = x.route.name, actionName(x.route.conf)
+		if e.Status == 0 {
+			e.act(x)
+		}
 		e.choosePool(x)
 	}
 	return e, nil

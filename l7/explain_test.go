@@ -2,11 +2,13 @@ package l7
 
 import (
 	"bufio"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +23,14 @@ servers = ["%s"]
 servers = ["%s"]
 [pool.c]
 servers = ["%s"]
+[pool.shadow]
+servers = ["%s"]
 [[l7]]
 name = "web"
 listen = ["127.0.0.1:0"]
 max_body = "10B"
+forwarded = true
+hide_headers = ["X-Hidden"]
 `
 
 // explainedRoutes have ROUTE where name and rewrite_host go.
@@ -52,13 +58,33 @@ var explainedRoutes = []string{
 	`path = "/f", header = ["X-Forwarded-Port"], pool = "a"`,
 	`path = "/f", cookie = [{ name = "c", absent = true }], pool = "b"`,
 	`host = ["*.example"], cookie = [{ name = "beta", exact = ["1"] }], pool = "c"`,
+
+	`path = "/act/to", redirect = { status = 307, path = "/x/{rest}?a={query}&c={client_ip}" }`,
+	`path = "/act/tls", redirect = { status = 301, scheme = "https" }`,
+	`path = "/act/away", redirect = { host = "new.example", path = "/{rest}?" }, response_headers = { set = { X-A = "{path}" } }`,
+	`path = "/act/circle", redirect = { path = "/act/circle/{rest}" }`,
+	`path = "=/act/fixed", respond = { status = 418, body = "short and stout", content_type = "text/plain" }, response_headers = { add = { X-A = "{method} {host}" } }`,
+	`path = "=/act/empty", respond = { status = 204 }`,
+	`path = "/act/p", pool = "a", rewrite_path = "/q/{rest}?{query}&was={path}"`,
+	`path = "/act/{a}/{b}", pool = "b", rewrite_path = "/{b}/{a}"`,
+	`path = "/act/h/{a}/{b}", pool = "b", rewrite_host = "ROUTE.{a}"`,
+	`path = "/act/f", pool = "c", request_headers = { set = { X-A = "{host}{path}" }, add = { X-B = "2" }, remove = ["Cookie"] }, response_headers = { set = { X-Server = "weir" }, add = { X-A = "{client_ip}" }, remove = ["X-Gone"] }`,
+	`path = "/act/abort", pool = "a", fault = { abort = 429, abort_percent = 100 }`,
+	`path = "/act/slow", pool = "a", fault = { delay = "1ms", delay_percent = 100, abort = 503, abort_percent = 0 }`,
+	`path = "/act/m", pool = "a", mirror = { pool = "shadow", max_pending = 1000 }`,
 }
 
 func explainedConfig() string {
 	var b strings.Builder
 	b.WriteString(explained + "route = [\n")
 	for i, r := range explainedRoutes {
-		fmt.Fprintf(&b, "  { name = \"r%d\", rewrite_host = \"r%d\", %s },\n", i, i, r)
+		name := fmt.Sprint("r", i)
+		if strings.Contains(r, "ROUTE") {
+			r = strings.ReplaceAll(r, "ROUTE", name)
+		} else if strings.Contains(r, "pool = ") {
+			r += fmt.Sprintf(", rewrite_host = %q", name)
+		}
+		fmt.Fprintf(&b, "  { name = %q, %s },\n", name, r)
 	}
 	return b.String() + "]\n"
 }
@@ -69,6 +95,9 @@ func randomHead(r *rand.Rand) (method, head string) {
 	method = one("GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "get", "OPTIONS")
 	path := one(
 		"/", "/x", "/x/", "/x/y", "/x/y/z", "/%78", "/xx", "/u/1", "/u/1/me", "/u//me", "/u/1/m%65", "/a.php", "/x/a.php",
+		"/act/to", "/act/to/a/b", "/act/tls/x%41", "/act/away/x", "/act/circle/circle/x", "/act/circle/y", "/act/fixed",
+		"/act/empty", "/act/p/%2d/x", "/act/1/2", "/act/%2e%2e/..", "/act/1/%2E", "/act/h/x-y/z", "/act/h/a%20b/z", "/act/f",
+		"/act/f/x", "/act/abort", "/act/slow", "/act/m/1",
 		"/only", "/only/x", "/s", "/s", "/h", "/h", "/r", "/f", "//x", "/x/../y", "/x%2fy", "/%zz", "*",
 	)
 	query := one("", "", "?", "?q+q=1+2", "?q%20q=1%202", "?q+q", "?a=1&q+q=%31+2&b", "?;")
@@ -77,7 +106,8 @@ func randomHead(r *rand.Rand) (method, head string) {
 	host := one("a.example", "A.Example.", "a.example:8080", "x.example", "x.b.example", "b.example", "other", "other", "127.0.0.1", "u@a")
 	fmt.Fprintf(&b, "Host: %s\r\n", host)
 	for range r.IntN(4) {
-		name := one("X-A", "x-a", "X-B", "X_A", "X-Forwarded-Port", "Cookie", "Cookie", "Connection", "Content-Length")
+		name := one("X-A", "x-a", "X-B", "X_A", "X-Forwarded-Port", "Cookie", "Cookie", "Connection", "Content-Length",
+			"X-Request-Id", "Upgrade")
 		value := ""
 		switch name {
 		case "Cookie":
@@ -86,6 +116,8 @@ func randomHead(r *rand.Rand) (method, head string) {
 			value = one("X-A", "X-B, close", "keep-alive")
 		case "Content-Length":
 			value = one("0", "0", "0", "0", "0", "11", "-1")
+		case "Upgrade":
+			value = "h2c"
 		default:
 			value = one("1", "2", "12", "3", "")
 		}
@@ -104,11 +136,13 @@ func newExplainedRig(t *testing.T) *rig {
 				}
 				_, host, _ := strings.Cut(head, "\r\nHost: ")
 				host, _, _ = strings.Cut(host, "\r\n")
-				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Pool: %s\r\nX-Route: %s\r\n\r\n", name, host)
+				host, _, _ = strings.Cut(host, ".")
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Pool: %s\r\nX-Route: %s\r\nX-Head: %x\r\n"+
+					"X-Hidden: 1\r\nX-Gone: 1\r\nX-Server: origin\r\n\r\n", name, host, head)
 			}
 		}).addr
 	}
-	return newRig(t, explainedConfig(), named("a"), named("b"), named("c"))
+	return newRig(t, explainedConfig(), named("a"), named("b"), named("c"), named("shadow"))
 }
 
 // TestExplainAgrees: what is explained is what happens, for ten thousand requests.
@@ -117,7 +151,7 @@ func TestExplainAgrees(t *testing.T) {
 	snap := rg.server.snapshot.Load()
 	r := rand.New(rand.NewPCG(7, 7))
 	c := rg.dial()
-	seen := map[string]int{}
+	seen, mirrored := map[string]int{}, 0
 	for range 10_000 {
 		method, head := randomHead(r)
 		client := netip.MustParseAddrPort(c.LocalAddr().String())
@@ -133,12 +167,19 @@ func TestExplainAgrees(t *testing.T) {
 		if problem := disagreement(want, res); problem != "" {
 			t.Fatalf("%q\n%s\nexplained %+v\ngot %d %q", head, problem, want, res.StatusCode, res.Header)
 		}
+		if want.Mirror != nil && want.Mirror.Percent == 100 {
+			mirrored++
+		}
 		seen[want.Route]++
 		seen[fmt.Sprint("status ", want.Status)]++
 		if res.Close || want.Status != 0 {
 			c.Close()
 			c = rg.dial()
 		}
+	}
+	eventually(t, "the copies", func() bool { return rg.mirrorCount("sent") >= uint64(mirrored) })
+	if n := rg.mirrorCount("sent") + rg.mirrorCount("left_out"); n != uint64(mirrored) || n == 0 {
+		t.Errorf("%d requests were copied or to be, want %d", n, mirrored)
 	}
 	for i := range explainedRoutes {
 		// One is for another network, one asks for a field that only trusted proxies can send.
@@ -147,7 +188,7 @@ func TestExplainAgrees(t *testing.T) {
 			t.Errorf("%d requests took route %s: %v", seen[name], name, seen)
 		}
 	}
-	for _, status := range []int{0, 400, 404, 405, 413} {
+	for _, status := range []int{0, 204, 301, 307, 400, 404, 405, 413, 418, 500} {
 		if seen[fmt.Sprint("status ", status)] == 0 {
 			t.Errorf("no request with status %d: %v", status, seen)
 		}
@@ -159,10 +200,19 @@ func disagreement(e *Explanation, res *http.Response) string {
 	pool, route := res.Header.Get("X-Pool"), res.Header.Get("X-Route")
 	taken := slices.IndexFunc(e.Routes, func(o RouteOutcome) bool { return o.Taken })
 	switch {
+	case len(e.Faults) > 0 && e.Faults[0].Status != 0: // it has 100 percent
+		if e.Faults[0].Status != res.StatusCode || pool != "" {
+			return "it was to fail"
+		}
+		return ""
 	case e.Status != 0 && (e.Status != res.StatusCode || pool != ""):
 		return "it was not to be served by a pool"
 	case e.Allow != res.Header.Get("Allow"):
 		return "another Allow"
+	case e.Location != res.Header.Get("Location"):
+		return "another Location"
+	case !hasFields(res.Header, e.ResponseFields):
+		return "other fields in the response"
 	case e.Status != 0:
 		return ""
 	case pool == "":
@@ -173,8 +223,32 @@ func disagreement(e *Explanation, res *http.Response) string {
 		return "the routes do not tell the one taken"
 	case !slices.ContainsFunc(e.Pools, func(p PoolChance) bool { return p.Pool == pool }):
 		return "another pool"
+	case !sameHead(e.Sent, res.Header.Get("X-Head")):
+		return "another head for the server"
+	case res.Header.Get("X-Hidden") != "", slices.Contains(e.ResponseHidden, "x-gone") != (res.Header.Get("X-Gone") == ""):
+		return "other fields are hidden"
 	}
 	return ""
+}
+
+// hasFields reports whether a response has all of the lines.
+func hasFields(h http.Header, lines []string) bool {
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		if !slices.Contains(h.Values(name), value) {
+			return false
+		}
+	}
+	return true
+}
+
+var madeID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+
+// sameHead compares the head that was explained with the one that came, in hex.
+func sameHead(sent []string, came string) bool {
+	b, err := hex.DecodeString(came)
+	got := madeID.ReplaceAllString(string(b), MadeID)
+	return err == nil && strings.Join(sent, "\r\n")+"\r\n\r\n" == got
 }
 
 func TestExplainSplit(t *testing.T) {

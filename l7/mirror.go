@@ -60,16 +60,22 @@ type copied struct {
 // beginMirror decides whether the request is mirrored. Its body is kept as it
 // passes by: nothing is read for the mirror's sake.
 func (x *exchange) beginMirror(m *mirror) {
-	r := &x.req
 	if !drawn(m.conf.Percent) {
 		return
 	}
-	if r.WebSocket || r.ContentLength > int64(m.conf.MaxBody) || r.HasBody() && m.conf.MaxBody == 0 ||
-		r.Authority == nil && x.route.conf.RewriteHost.IsZero() {
+	if !x.isMirrored(m) {
 		m.leftOut.Inc()
 		return
 	}
-	x.acted.mirrored = &copied{m: m, done: !r.HasBody()}
+	x.acted.mirrored = &copied{m: m, done: !x.req.HasBody()}
+}
+
+// isMirrored reports whether the request is one that can be copied, as far as its head
+// tells.
+func (x *exchange) isMirrored(m *mirror) bool {
+	r := &x.req
+	return !r.WebSocket && r.ContentLength <= int64(m.conf.MaxBody) && (!r.HasBody() || m.conf.MaxBody > 0) &&
+		(r.Authority != nil || !x.route.conf.RewriteHost.IsZero())
 }
 
 // reserve makes sure that n more octets may be kept: no more than as if all copies that

@@ -14,23 +14,23 @@ const firstHold = 16 << 10
 // of it up to the route's request_buffer, or else the first piece of a short one. An
 // error is the client's.
 func (x *exchange) readAhead() (err error) {
-	bound := int64(x.route.conf.RequestBuffer)
-	r := &x.req
 	switch {
-	case !r.HasBody():
-		return nil
-	case bound > 0 && (r.Framing == message.Chunked || r.ContentLength <= bound):
+	case x.isHeld():
 		if err = x.sayContinue(); err == nil {
-			err = x.hold(bound)
+			err = x.hold(int64(x.route.conf.RequestBuffer))
 		}
-	case r.Expect100:
-		return nil
 	case x.isShort():
 		x.first, err = x.h.ReadBody()
 	default:
 		return nil
 	}
 	return err
+}
+
+// isHeld reports whether the body is to be held, as far as is known before it comes.
+func (x *exchange) isHeld() bool {
+	r, bound := &x.req, int64(x.route.conf.RequestBuffer)
+	return r.HasBody() && bound > 0 && (r.Framing == message.Chunked || r.ContentLength <= bound)
 }
 
 // sayContinue asks a client that waits for 100 Continue for its body. To hold the body

@@ -98,12 +98,11 @@ func explainL7(b *strings.Builder, line func(name, format string, args ...any), 
 		line("route", "none")
 	}
 	explainRoutes(b, x.Routes, every)
+	explainBefore(line, x)
 	if x.Status != 0 {
 		line("answer", "%s", answerText(x))
+		explainResponse(line, x)
 		return
-	}
-	if x.Action != "" {
-		line("action", "%s", x.Action)
 	}
 	for i, p := range x.Pools {
 		chance := ""
@@ -113,6 +112,8 @@ func explainL7(b *strings.Builder, line func(name, format string, args ...any), 
 		line("pool", "%s%s", p.Pool, chance)
 		explainBackend(line, &e.Backends[i])
 	}
+	explainSent(line, x)
+	explainResponse(line, x)
 	line("cache", "%s", e.Cache)
 }
 
