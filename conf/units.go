@@ -36,6 +36,10 @@ func (s Size) String() string {
 // quantity splits "64 mib" into a number and a unit.
 var quantity = regexp.MustCompile(`^\s*([0-9]+)\s*([A-Za-z]*)\s*$`)
 
+// ParseSize reads a size as the configuration has it, for flags: "64MiB", "10KB" or
+// "512". The error says what was expected.
+func ParseSize(s string) (Size, error) { return parseSize(s) }
+
 // parseSize reads "64MiB", "10KB" or "512". KiB, MiB, GiB and TiB are powers of
 // 1024; KB, MB, GB and TB are powers of 1000.
 func parseSize(s string) (Size, error) {

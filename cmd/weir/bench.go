@@ -18,6 +18,7 @@ import (
 	"weir/bench/load"
 	"weir/bench/origin"
 	"weir/bench/verdict"
+	"weir/conf"
 )
 
 type benchCmd struct {
@@ -66,7 +67,7 @@ type benchRunCmd struct {
 	Method    string   `placeholder:"NAME" help:"HTTP method. Default: GET, or POST with --size."`
 	Header    []string `short:"H" sep:"none" placeholder:"FIELD" help:"HTTP field to add, NAME:VALUE, repeatable."`
 	Host      string   `placeholder:"NAME" help:"HTTP host, instead of the one of the URL."`
-	Size      int64    `placeholder:"BYTES" help:"Request body or message. Default: none; 64 for --tcp, --udp, --ws."`
+	Size      size     `placeholder:"SIZE" help:"Request body or message, as 512 or 64KiB. Default: none; 64 for --tcp, --udp, --ws."`
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Length    int64    `placeholder:"BYTES" help:"The right length of an HTTP response body; -1: none. Default: any."`
 	Verify    bool     `help:"Compare the checksums of HTTP response bodies."`
@@ -93,6 +94,16 @@ type benchTarget struct {
 	Download  string `name:"download" xor:"target" required:"" placeholder:"ADDR" help:"Bytes from a TCP server."`
 	Upload    string `name:"upload" xor:"target" required:"" placeholder:"ADDR" help:"Bytes to a TCP server."`
 	TLS       string `name:"tls" xor:"target" required:"" placeholder:"ADDR" help:"TLS handshakes."`
+}
+
+// size is a flag that is a number of bytes, with a unit or without.
+type size int64
+
+// UnmarshalText is called by kong.
+func (s *size) UnmarshalText(text []byte) error {
+	n, err := conf.ParseSize(string(text))
+	*s = size(n)
+	return err
 }
 
 // pace is a flag of the form BYTES/TIME.
@@ -158,7 +169,7 @@ func (c *benchRunCmd) print(out io.Writer, r *load.Result, v *verdict.Verdict) e
 
 func (c *benchRunCmd) plan() (load.Plan, error) {
 	w, err := c.workload()
-	w.Reconnect, w.Streams, w.Method, w.Fields, w.Send = c.Reconnect, c.Streams, c.Method, c.Header, c.Size
+	w.Reconnect, w.Streams, w.Method, w.Fields, w.Send = c.Reconnect, c.Streams, c.Method, c.Header, int64(c.Size)
 	w.Status, w.Receive, w.Verify, w.Copy, w.ServerNames = c.Status, c.Length, c.Verify, c.Copy, c.SNI
 	w.ReadPace, w.WritePace = load.Pace(c.SlowRead), load.Pace(c.SlowWrite)
 	if c.Host != "" {

@@ -31,7 +31,7 @@ type benchKneeCmd struct {
 
 	Method    string   `placeholder:"NAME" help:"HTTP method. Default: GET, or POST with --size."`
 	Header    []string `short:"H" sep:"none" placeholder:"FIELD" help:"HTTP field to add, NAME:VALUE, repeatable."`
-	Size      int64    `placeholder:"BYTES" help:"Request body, or message. Default: none; 64 for --tcp and --ws."`
+	Size      size     `placeholder:"SIZE" help:"Request body, or message, as 512 or 64KiB. Default: none; 64 for --tcp and --ws."`
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Reconnect bool     `help:"A new connection for each request."`
 	JSON      bool     `name:"json" help:"Print the result as JSON."`
@@ -81,7 +81,7 @@ func (c *benchKneeCmd) Run(o *output) error {
 
 func (c *benchKneeCmd) plan() (load.Plan, error) {
 	w, err := c.workload()
-	w.Method, w.Fields, w.Send, w.Status, w.Reconnect = c.Method, c.Header, c.Size, c.Status, c.Reconnect
+	w.Method, w.Fields, w.Send, w.Status, w.Reconnect = c.Method, c.Header, int64(c.Size), c.Status, c.Reconnect
 	return load.Plan{
 		Workload: w, Conns: c.Conns, Loops: c.Loops, Duration: c.Duration, Warmup: c.Warmup, Timeout: c.Timeout,
 		Poisson: !c.Even, Seed: c.Seed, LatenessLimit: c.Late,
