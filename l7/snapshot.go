@@ -29,8 +29,9 @@ type listener struct {
 	name     string
 	conf     *conf.L7
 	limits   message.Limits
-	tls      *tls.Config // nil: plain
-	certs    *cert.Store // nil: plain
+	front    *cert.TLS   // nil: plain
+	tls      *tls.Config // of front
+	certs    *cert.Store // of front
 	table    *route.Table
 	routes   []*routeState
 	trusted  []netip.Prefix
@@ -146,7 +147,7 @@ func (s *Server) buildListener(
 		l.trusted = append(l.trusted, p.Masked())
 	}
 	if c.TLS != nil {
-		if err := l.buildTLS(s.log.Warn); err != nil {
+		if err := l.buildTLS(s.snapshot.Load().listeners[l.name], s.log.Warn); err != nil {
 			return nil, err
 		}
 	}
@@ -165,25 +166,24 @@ func (s *Server) buildListener(
 	return l, nil
 }
 
-// buildTLS loads the certificates. One that has expired is served all the same:
+// buildTLS loads the certificates, or keeps what the listener had, where that is the
+// same: clients then go on resuming their sessions. One that has expired is served all the same:
 // clients then say what is wrong, where a refused start would say nothing to them.
-func (l *listener) buildTLS(warn func(string, ...any)) error {
-	certs, err := cert.Load(l.conf.TLS.Certs)
+func (l *listener) buildTLS(old *listener, warn func(string, ...any)) error {
+	var before *cert.TLS
+	if old != nil {
+		before = old.front
+	}
+	front, err := cert.Server(&conf.L4TLS{
+		Certs: l.conf.TLS.Certs, MinVersion: l.conf.TLS.MinVersion, ALPN: []string{"http/1.1"},
+	}, before)
 	if err != nil {
 		return err
 	}
-	if err := certs.Check(time.Now()); err != nil {
+	if err := front.Store.Check(time.Now()); err != nil {
 		warn("certificate is not valid now", "listener", l.name, "err", err)
 	}
-	l.certs = certs
-	l.tls = &tls.Config{
-		GetCertificate: certs.GetCertificate,
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"http/1.1"},
-	}
-	if l.conf.TLS.MinVersion == "1.3" {
-		l.tls.MinVersion = tls.VersionTLS13
-	}
+	l.front, l.tls, l.certs = front, front.Config, front.Store
 	if len(l.conf.Listen) > 0 && l.conf.Listen[0].Network == "tcp" && l.conf.Listen[0].Port != 443 {
 		l.port = fmt.Sprintf(":%d", l.conf.Listen[0].Port)
 	}
