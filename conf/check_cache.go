@@ -31,9 +31,6 @@ func (ck *checker) routeCache(r *L7Route) {
 	if c.MaxTTL > 0 {
 		order(ck, &c.MinTTL, &c.MaxTTL, formatDuration, "min_ttl", "max_ttl", c)
 	}
-	if c.MaxObject > 0 {
-		order(ck, &c.MaxObject, &ck.c.Cache.MaxObject, Size.String, "max_object", "max_object of [cache]", c)
-	}
 	ck.cacheKey(&c.Key)
 	for i := range c.Targets {
 		if t := &c.Targets[i]; strings.EqualFold(*t, "Cache-Control") || strings.EqualFold(*t, "Expires") {

@@ -35,7 +35,6 @@ type RouteCache struct {
 	IgnoreRequest    bool     // Cache-Control and Pragma of requests
 	SetCookie        bool     // responses with Set-Cookie may be stored
 	Authorized       bool     // as a shared response, whatever Authorization the request has
-	MaxObject        Size     // 0: Cache.MaxObject
 	Key              CacheKey
 	BypassHeader     []Condition // where one of the three lists has one that holds
 	BypassQuery      []Condition

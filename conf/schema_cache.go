@@ -7,7 +7,7 @@ func cacheTable() table[Cache] {
 		head: "[cache]",
 		doc: "Where responses are stored that routes with `cache` may serve again. It is shared by all of them and\n" +
 			"survives reloads; less `memory` is in force at once, and what does not fit is dropped. Without such\n" +
-			"a route it takes nothing.",
+			"a route it takes nothing. [caching.md](caching.md) tells what is stored and why.",
 		example: `
 [cache]
 memory = "1GiB"
@@ -76,7 +76,6 @@ targets = ["Weir-Cache-Control", "CDN-Cache-Control"]
 ignore_request = true
 set_cookie = true
 authorized = true
-max_object = "4MiB"
 bypass_header = ["X-Preview"]
 bypass_query = ["nocache"]
 bypass_cookie = [{ name = "session" }]
@@ -201,11 +200,6 @@ func routeCacheWhatKeys() []key[RouteCache] {
 				"users get the same.",
 		},
 		{
-			name: "max_object", none: "that of `[cache]`",
-			value: one(func(c *RouteCache) *Size { return &c.MaxObject }, size(1, 1<<40)),
-			doc:   "The longest body that is stored of this route, at most that of `[cache]`.",
-		},
-		{
 			name:  "key",
 			value: sub(func(c *RouteCache) *CacheKey { return &c.Key }, cacheKeyTable()),
 			doc:   "What tells requests apart.",
@@ -309,7 +303,7 @@ cache = { key = { query_deny = ["utm_source"] } }
 			{
 				name: "headers", none: "none",
 				value: some(func(k *CacheKey) *[]string { return &k.Headers }, fieldToMatch()),
-				doc: "Request fields whose values count. For those that responses name in Vary it is not needed.",
+				doc:   "Request fields whose values count. For those that responses name in Vary it is not needed.",
 			},
 			{
 				name: "cookies", none: "none",

@@ -282,6 +282,7 @@ func (x *exchange) reset(l *listener) {
 	x.whole, x.until, x.departs = false, time.Time{}, nil
 	x.tunnelIn, x.tunnelOut = 0, 0
 	x.acted.reset()
+	x.cached.reset()
 }
 
 // options are the limits of connections of the listener.

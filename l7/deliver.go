@@ -20,6 +20,9 @@ func (x *exchange) deliver() verdict {
 		return x.deliverReply()
 	}
 	defer x.dropUpstream()
+	if f := x.cached.fetch; f != nil {
+		x.startFetch()
+	}
 	began := x.clock()
 	if err := x.h.WriteHead(x.head, x.framing, x.length); err != nil {
 		return x.clientLost(err)
@@ -41,7 +44,7 @@ func (x *exchange) deliver() verdict {
 	}
 	var trailers []message.Field
 	if x.framing == message.Chunked {
-		trailers = without(x.up.Trailers(), x.route.hides)
+		trailers = without(x.trailers(), x.route.hides)
 	}
 	if err := x.h.EndBody(trailers); err != nil {
 		return x.clientLost(err)
@@ -56,6 +59,9 @@ func (x *exchange) deliver() verdict {
 // readBody returns the next piece of the response. Before it waits for the
 // backend, what is there is sent to the client, so that streams flow.
 func (x *exchange) readBody() ([]byte, error) {
+	if x.cached.serving.on {
+		return x.readStored()
+	}
 	if p, err := x.up.ReadBuffered(); p != nil || err != nil {
 		return p, err
 	}
@@ -68,9 +74,18 @@ func (x *exchange) readBody() ([]byte, error) {
 	return p, err
 }
 
+// trailers are the trailer fields of a response that was read wholly.
+func (x *exchange) trailers() []message.Field {
+	if x.cached.serving.on {
+		return x.storedTrailers()
+	}
+	return x.up.Trailers()
+}
+
 // reportDone tells the member about a complete response.
 func (x *exchange) reportDone() {
 	switch {
+	case x.member == nil: // the response is from the store
 	case isGatewayFailure(x.res.Status):
 		x.member.Report(backend.GatewayError)
 	case isFailure(x.res.Status):
@@ -84,6 +99,9 @@ func (x *exchange) reportDone() {
 func (x *exchange) truncated(err error) verdict {
 	if c, ok := errors.AsType[*clientError](err); ok {
 		return x.clientLost(c.err)
+	}
+	if x.cached.serving.on {
+		return x.storedBroke(err)
 	}
 	e, ok := errors.AsType[*upstream.Error](err)
 	if x.c.isGone() || ok && e.Side == message.Client {

@@ -20,6 +20,7 @@ type verdict uint8
 const (
 	next    verdict = iota // the next step
 	respond                // x.reply answers: continue at deliver
+	fromStore              // x.res is from the store: continue at transform
 	end                    // the connection is beyond an answer: continue at log
 	away                   // a loop goes on with it: nothing follows here
 )
@@ -36,6 +37,7 @@ const (
 	stepRoute
 	stepGuard
 	stepAct
+	stepCache
 	stepForward
 	stepTransform
 	stepDeliver
@@ -48,7 +50,8 @@ var steps = [...]step{
 	stepRoute:        {"route", (*exchange).findRoute},           // where it belongs: 404, 405
 	stepGuard:        {"guard", (*exchange).guard},               // what is refused: 413
 	stepAct:          {"act", (*exchange).act},                   // what the route says beside its pool
-	stepForward:      {"forward", (*exchange).forward},           // request out, response head in: 502, 503, 504
+	stepCache:        {"cache", (*exchange).lookUp},              // what is stored: 403, 503, 504
+	stepForward:      {"forward", (*exchange).fetchOrStale},      // request out, response head in: 502, 503, 504
 	stepTransform:    {"transform", (*exchange).transform},       // the head that this client gets
 	stepDeliver:      {"deliver", (*exchange).deliver},           // head and body
 	stepLog:          {"log", (*exchange).log},                   // log and metrics
@@ -113,7 +116,8 @@ type exchange struct {
 
 	rec accesslog.L7Record
 
-	acted acted // of a route that does more than send requests to its pool
+	cached cached
+	acted  acted // of a route that does more than send requests to its pool
 
 	tunnelIn, tunnelOut uint64     // octets of a WebSocket
 	departs             *departure // to a loop, when this exchange ends; nil: it does not
@@ -134,6 +138,8 @@ func (x *exchange) run(from int) {
 		case respond:
 			x.local = true
 			i = stepDeliver - 1
+		case fromStore:
+			i = stepTransform - 1
 		case end:
 			x.h.SetClose()
 			i = max(i, stepLog-1)

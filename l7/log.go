@@ -10,6 +10,7 @@ import (
 
 // log counts the exchange and writes its record.
 func (x *exchange) log() verdict {
+	x.endCache()
 	x.dropUpstream()
 	x.leavePool()
 	x.endAct()
@@ -109,4 +110,7 @@ func (x *exchange) fillRecord() {
 		r.Route, r.Pool = x.route.name, x.route.pool
 	}
 	r.Backend = x.backend
+	if c := &x.cached; c.rc != nil {
+		r.Cache, r.CacheReason, r.CacheStore = c.result.String(), c.why, c.kept
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
+	"weir/l7/cache/policy"
 	"weir/l7/message"
 )
 
@@ -48,10 +49,16 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 			continue
 		case f.IsIdentity() && !x.keepsIdentity(f):
 			continue
+		case x.cached.asks && policy.IsReplacedByConditions(f.Known):
+			continue
 		}
 		dst = message.AppendField(dst, f.Name, f.Value)
 	}
 	dst = x.appendForwarding(dst)
+	if c := &x.cached; c.asks && c.ref.Held() {
+		_, head := cutServer(c.ref.Head())
+		dst = policy.AppendConditions(dst, c.ref.Meta(), head)
+	}
 	if act != nil {
 		dst = act.request.append(dst, &x.acted.values)
 	}

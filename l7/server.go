@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"weir/l4/loop"
+	"weir/l7/cache"
 	"weir/l7/upstream"
 	"weir/pool/accesslog"
 	"weir/pool/backend"
@@ -52,14 +53,19 @@ type Server struct {
 	loops sync.Map  // *loop.Loop to struct{}: where connections may be parked
 
 	mu       sync.Mutex
-	conns    int // open ones, awake and parked
+	store    *cache.Store // nil: no route has had a cache
+	conns    int          // open ones, awake and parked
 	draining bool
 	closed   bool
 	empty    chan struct{} // closed when no connection is left; nil while no Drain waits
 
 	sweeper sweeper
 	mirrors mirrors
-	hedges  sync.WaitGroup // goroutines of second tries
+	fetches fetches
+
+	cacheCounts sync.Map // statsKey to *cacheStats
+
+	hedges sync.WaitGroup // goroutines of second tries
 }
 
 // New makes a server without listeners and starts its sweeper. Close ends it.
@@ -74,6 +80,7 @@ func New(o Options) *Server {
 		s.endTunnels = func() {}
 	}
 	s.snapshot.Store(&Snapshot{})
+	s.fetches.init()
 	s.sweeper.start(s)
 	return s
 }
@@ -84,6 +91,7 @@ func New(o Options) *Server {
 func (s *Server) Apply(snap *Snapshot) {
 	old := s.snapshot.Swap(snap)
 	old.publish(snap, s.metrics)
+	s.limitStore(snap.cache)
 	for name := range old.listeners {
 		if snap.listeners[name] == nil {
 			s.limitParked(s.leaveIfGone)
@@ -175,9 +183,11 @@ func (s *Server) Close() {
 	cancel()
 	_ = s.Drain(ctx) // the error is that it was cut short, as intended
 	s.mirrors.close()
+	s.fetches.close()
 	s.sweeper.stop()
 	s.hedges.Wait() // those are called off by now
 	s.transport.Close()
+	s.closeStore()
 }
 
 // join counts a connection; false when the server is closed.

@@ -36,6 +36,7 @@ type listener struct {
 	routes   []*routeState
 	trusted  []netip.Prefix
 	redirect *listener // where this one only sends to https: the listener that serves it
+	caches   bool      // one of its routes has a cache
 	port     string    // ":8443", the public port of a TLS listener, "" for 443 or unknown
 
 	requestsNone [statusClasses]*metric.Counter // requests without a route
@@ -60,8 +61,9 @@ type routeState struct {
 	hashKey hashKey  // what chooses a server of the pool
 	pinning *pinning // nil: no cookie keeps clients on one
 	again   again
-	body    int64   // largest request body, 0: no limit
-	act     *action // what the route does beside its pool; nil: nothing
+	body    int64       // largest request body, 0: no limit
+	act     *action     // what the route does beside its pool; nil: nothing
+	cache   *routeCache // nil: nothing is stored
 
 	requests  [statusClasses]*metric.Counter
 	seconds   *metric.Histogram
@@ -243,6 +245,9 @@ func (s *Server) buildSide(
 		r.hidden = append(r.hidden, act.response.drop...)
 	}
 	r.undated = r.hides([]byte("date"))
+	if err := s.buildCache(l, r); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 

@@ -81,7 +81,7 @@ func (x *exchange) seek() {
 func (x *exchange) appendPin(dst []byte) []byte {
 	p := x.route.pinning
 	switch {
-	case p == nil:
+	case p == nil, x.member == nil: // what is stored came from any
 		return dst
 	case x.pin == x.member:
 		p.kept.Inc()

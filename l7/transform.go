@@ -80,7 +80,7 @@ func (x *exchange) appendPublic(dst []byte, f *message.Field) ([]byte, bool) {
 	var ok bool
 	names := x.route.names
 	by := answerer{host: x.acted.asked}
-	by.addr, _ = netip.ParseAddrPort(x.backend)
+	by.addr, _ = netip.ParseAddrPort(x.server())
 	switch f.Known {
 	case message.Refresh:
 		dst, ok = names.appendPublicRefresh(dst, f.Value, by, x.scheme, x.req.Authority)
@@ -93,6 +93,14 @@ func (x *exchange) appendPublic(dst []byte, f *message.Field) ([]byte, bool) {
 		return dst[:start], false
 	}
 	return append(dst, '\r', '\n'), true
+}
+
+// server names the server that the response is from, and once was where it is stored.
+func (x *exchange) server() string {
+	if s := &x.cached.serving; s.on {
+		return string(s.server)
+	}
+	return x.backend
 }
 
 // appendInterim appends the head of an interim response (RFC 9110 section 15.2).

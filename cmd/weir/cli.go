@@ -14,6 +14,7 @@ type cli struct {
 	Explain  explainCmd  `cmd:"" help:"Say what a configuration file makes of a request, and why."`
 	Reload   reloadCmd   `cmd:"" help:"Make a running Weir read its file again."`
 	Sessions sessionsCmd `cmd:"" help:"List the live L4 sessions of a running Weir, or close some."`
+	Cache    cacheCmd    `cmd:"" help:"Show what a running Weir has stored, or drop some of it."`
 	Bench    benchCmd    `cmd:"" help:"Measure: generate load, or serve it."`
 	Docs     docsCmd     `cmd:"" help:"Print a page of the reference."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -68,6 +69,15 @@ func (sessionsCloseCmd) Help() string {
 
     weir sessions close -c weir.toml 4711
     weir sessions close -c weir.toml --backend 10.0.0.1:5432`
+}
+
+func (cachePurgeCmd) Help() string {
+	return `What is dropped is not served from then on, in any of its variants. The process is found as weir reload finds
+it. Examples:
+
+    weir cache purge -c weir.toml https://www.example.com/ https://www.example.com/news
+    weir cache purge -c weir.toml --prefix https://www.example.com/images/
+    weir cache purge -c weir.toml --tag product-7 --soft`
 }
 
 func (reloadCmd) Help() string {

@@ -4,7 +4,7 @@ package metric
 var (
 	CacheRequests = &Def{
 		Name: "weir_cache_requests_total", Kind: KindCounter, Labels: []string{"listener", "route", "result", "reason"},
-		Help: "Requests of routes with a cache, by result (hit, stale, revalidated, miss, bypass, error, purge) and why.",
+		Help:    "Requests of routes with a cache, by result (hit, stale, revalidated, miss, bypass, error, purge) and why.",
 		MaxSets: 10_000,
 	}
 	CacheStored = &Def{

@@ -29,6 +29,7 @@ import (
 
 	"weir/conf"
 	"weir/l4"
+	"weir/l7"
 	"weir/pool/backend"
 	"weir/pool/metric"
 )
@@ -73,6 +74,10 @@ type Process interface {
 	Sessions(ctx context.Context, f l4.Filter, after uint64, limit int) (l4.Page, error)
 	// EndSessions resets L4 sessions and returns how many, see [l4.Server.End].
 	EndSessions(ctx context.Context, f l4.Filter) (int, error)
+	// CacheStatus says what is stored, see [l7.Server.CacheStatus].
+	CacheStatus() l7.CacheStatus
+	// PurgeCache drops stored responses, see [l7.Server.PurgeCache].
+	PurgeCache(p l7.Purge) (int, error)
 }
 
 // Options are what a Server is made of.

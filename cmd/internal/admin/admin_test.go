@@ -16,6 +16,7 @@ import (
 
 	"weir/conf"
 	"weir/l4"
+	"weir/l7"
 	"weir/pool/backend"
 	"weir/pool/metric"
 
@@ -37,6 +38,8 @@ type fakeProcess struct {
 	filter l4.Filter
 	after  uint64
 	limit  int
+
+	purged l7.Purge
 }
 
 func (p *fakeProcess) Ready() error { return p.ready }
@@ -57,6 +60,16 @@ func (p *fakeProcess) Sessions(_ context.Context, f l4.Filter, after uint64, lim
 func (p *fakeProcess) EndSessions(_ context.Context, f l4.Filter) (int, error) {
 	p.filter = f
 	return len(p.page.Sessions), p.fail
+}
+
+// CacheStatus and PurgeCache answer with a store of one object.
+func (p *fakeProcess) CacheStatus() l7.CacheStatus {
+	return l7.CacheStatus{Objects: 1, Routes: []l7.RouteCacheStatus{{Listener: "web", Route: "*", Hits: 3, HitRatio: 0.75}}}
+}
+
+func (p *fakeProcess) PurgeCache(x l7.Purge) (int, error) {
+	p.purged = x
+	return 1, x.Check()
 }
 
 const testConfig = `

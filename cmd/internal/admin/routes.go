@@ -39,6 +39,8 @@ func routes() []route {
 		{http.MethodGet, "/api/v1/sessions", false, (*Server).getSessions},
 		{http.MethodPost, "/api/v1/sessions/close", false, (*Server).postCloseSessions},
 		{http.MethodDelete, "/api/v1/sessions/{id}", false, (*Server).deleteSession},
+		{http.MethodGet, "/api/v1/cache", false, (*Server).getCache},
+		{http.MethodPost, "/api/v1/cache/purge", false, (*Server).postPurge},
 		{http.MethodPost, "/api/v1/reload", false, (*Server).postReload},
 	}
 }
