@@ -6,7 +6,7 @@ import "sync/atomic"
 type counts struct {
 	fills, stored, aborted, passed, lagged     atomic.Uint64
 	tooLarge, full, varied, refreshed, evicted atomic.Uint64
-	purged, waits                              atomic.Uint64
+	purged, waits, squeezes                    atomic.Uint64
 	flights, waiting                           atomic.Int64
 }
 
@@ -15,7 +15,7 @@ type counts struct {
 type Stats struct {
 	Objects int   // those that derive from others and those that still grow included
 	Bytes   int64 // what the store takes of its budget
-	Budget  int64
+	Budget  int64 // of Options; less while the store is squeezed
 	Payload int64 // octets of Bytes in pieces that are in use
 
 	Fills     uint64 // begun
@@ -37,11 +37,14 @@ type Stats struct {
 
 // Stats returns the figures of now. They are not of one moment.
 func (s *Store) Stats() Stats {
-	slabs, pieces := s.arena.usage()
-	live, index := s.entries.usage()
+	_, pieces := s.arena.usage()
+	live, _ := s.entries.usage()
+	s.sizing.Lock()
+	allowance := s.allowance
+	s.sizing.Unlock()
 	c := &s.counts
 	return Stats{
-		Objects: live, Bytes: slabs + index + fixedCost, Budget: s.budget.Load(), Payload: pieces,
+		Objects: live, Bytes: s.held(), Budget: allowance, Payload: pieces,
 		Fills: c.fills.Load(), Stored: c.stored.Load(), Aborted: c.aborted.Load(), Passed: c.passed.Load(),
 		Lagged: c.lagged.Load(), TooLarge: c.tooLarge.Load(), Full: c.full.Load(), Varied: c.varied.Load(),
 		Refreshed: c.refreshed.Load(), Evicted: c.evicted.Load(), Purged: c.purged.Load(),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 )
 
@@ -41,7 +42,6 @@ func (o Options) orDefault() Options {
 // Store keeps responses in memory. It is safe for use by any number of goroutines.
 type Store struct {
 	seed      maphash.Seed
-	budget    atomic.Int64
 	maxObject atomic.Int64
 	arena     *arena
 	entries   *entries
@@ -49,7 +49,12 @@ type Store struct {
 	purges    purges
 	counts    counts
 	closed    atomic.Bool
-	shards    [numShards]shard
+
+	sizing    sync.Mutex // guards the two below; taken before every other lock
+	budget    int64
+	allowance int64 // what of the budget may be used just now, see Squeeze
+
+	shards [numShards]shard
 }
 
 // New returns an empty store. Close ends it.
@@ -57,7 +62,7 @@ func New(o Options) *Store {
 	o = o.orDefault()
 	s := &Store{seed: maphash.MakeSeed(), arena: newArena(o.Budget - fixedCost), entries: newEntries()}
 	s.evictor.entries = s.entries
-	s.budget.Store(o.Budget)
+	s.budget, s.allowance = o.Budget, o.Budget
 	s.maxObject.Store(o.MaxObject)
 	return s
 }
@@ -67,8 +72,12 @@ func New(o Options) *Store {
 func (s *Store) SetOptions(o Options) {
 	o = o.orDefault()
 	s.maxObject.Store(o.MaxObject)
-	s.budget.Store(o.Budget)
-	s.fit()
+	s.sizing.Lock()
+	defer s.sizing.Unlock()
+	if o.Budget != s.budget {
+		s.budget, s.allowance = o.Budget, o.Budget
+		s.fit()
+	}
 }
 
 // Close forgets every object and gives the memory back. Nothing is found or stored from
@@ -246,16 +255,4 @@ func (s *Store) put(id uint32) {
 	if first != 0 {
 		s.arena.put(first)
 	}
-}
-
-// fit brings the limit of the slabs in line with the budget and evicts what is beyond it.
-func (s *Store) fit() {
-	_, index := s.entries.usage()
-	s.arena.setLimit(s.budget.Load() - fixedCost - index)
-	for try := 0; s.arena.over() > 0 && s.makeRoom(try); try++ {
-		if try%1024 == 0 {
-			s.arena.chill()
-		}
-	}
-	s.arena.chill()
 }
