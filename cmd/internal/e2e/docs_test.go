@@ -146,10 +146,10 @@ func checkFlags(t *testing.T, b block, words []string, help string) {
 	}
 }
 
-// TestFaultsTable: each row of docs/faults.md names tests, each of them exists, and
-// each TestRowNN of the tree has its row; those of this package are named there.
-func TestFaultsTable(t *testing.T) {
-	have := make(map[string]bool) // whether it is one of this package
+// testFunctions are the tests of the tree by name; those of this package are true.
+func testFunctions(t *testing.T) map[string]bool {
+	t.Helper()
+	have := make(map[string]bool)
 	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 	walkTree(t, func(path string, text []byte) {
 		if strings.HasSuffix(path, "_test.go") {
@@ -158,7 +158,17 @@ func TestFaultsTable(t *testing.T) {
 			}
 		}
 	})
-	row, name := regexp.MustCompile(`^\| (\d+) \|`), regexp.MustCompile("`(Test\\w+)`")
+	return have
+}
+
+// testName is how a page names a test.
+var testName = regexp.MustCompile("`(Test\\w+)`")
+
+// TestFaultsTable: each row of docs/faults.md names tests, each of them exists, and
+// each TestRowNN of the tree has its row; those of this package are named there.
+func TestFaultsTable(t *testing.T) {
+	have := testFunctions(t)
+	row := regexp.MustCompile(`^\| (\d+) \|`)
 	rows, listed := make(map[string]bool), make(map[string]string)
 	for line := range strings.Lines(readFile(t, filepath.Join(root(t), "docs", "faults.md"))) {
 		m := row.FindStringSubmatch(line)
@@ -166,7 +176,7 @@ func TestFaultsTable(t *testing.T) {
 			continue
 		}
 		rows[m[1]] = true
-		names := name.FindAllStringSubmatch(line, -1)
+		names := testName.FindAllStringSubmatch(line, -1)
 		if len(names) == 0 {
 			t.Errorf("row %s has no test", m[1])
 		}
@@ -187,5 +197,31 @@ func TestFaultsTable(t *testing.T) {
 		case ours && listed[test] != m[1]:
 			t.Errorf("%s is not in row %s of docs/faults.md", test, m[1])
 		}
+	}
+}
+
+// TestDocsCachingTable: each row of docs/caching-rfc9111.md has a section and names tests,
+// and each of them exists.
+func TestDocsCachingTable(t *testing.T) {
+	have := testFunctions(t)
+	section := regexp.MustCompile(`^\| (RFC \d{4} )?\d[\d. to]* \|`)
+	rows := 0
+	for line := range strings.Lines(readFile(t, filepath.Join(root(t), "docs", "caching-rfc9111.md"))) {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| section ") {
+			continue
+		}
+		rows++
+		names := testName.FindAllStringSubmatch(line, -1)
+		if !section.MatchString(line) || len(names) == 0 || strings.Count(line, " | ") != 3 {
+			t.Errorf("a row without section, tests or four columns: %s", line)
+		}
+		for _, n := range names {
+			if _, ok := have[n[1]]; !ok {
+				t.Errorf("there is no test %s, of the row %s", n[1], line)
+			}
+		}
+	}
+	if rows < 60 {
+		t.Errorf("the table has %d rows", rows)
 	}
 }
