@@ -214,10 +214,13 @@ func TestDecisionForward(t *testing.T) {
 	f(1, "Cache-Control: max-age=0", ForwardRequest)
 	f(61, "", ForwardStale)
 	f(61, "Cache-Control: no-cache", ForwardStale)
-	if got := Method.Forward(); got != ForwardMethod {
-		t.Error(got)
-	}
-	if got := Precondition.Forward(); got != ForwardBypass {
-		t.Error(got)
+	for why, want := range map[Reason]Forward{
+		Method: ForwardMethod, Precondition: ForwardBypass, RequestBody: ForwardBypass, Upgrade: ForwardBypass,
+		RequestNoCache: ForwardRequest, RequestMaxAge: ForwardRequest, RequestMinFresh: ForwardRequest,
+		LifetimeOver: ForwardStale, ResponseNoCache: ForwardStale, OK: ForwardMiss,
+	} {
+		if got := why.Forward(); got != want {
+			t.Errorf("%s: %s, want %s", why, got, want)
+		}
 	}
 }

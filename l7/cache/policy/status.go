@@ -35,23 +35,33 @@ func (f Forward) String() string {
 	return "forward_" + strconv.Itoa(int(f))
 }
 
-// Forward returns the reason for Cache-Status of a request that Passes refuses.
+// Forward returns the reason for Cache-Status of a request that Passes refuses, or of a
+// decision to revalidate. Decision.Forward knows more of the latter.
 func (r Reason) Forward() Forward {
-	if r == Method {
+	switch r {
+	case Method:
 		return ForwardMethod
+	case RequestBody, Upgrade, Precondition:
+		return ForwardBypass
+	case RequestNoCache, RequestMaxAge, RequestMinFresh:
+		return ForwardRequest
+	case LifetimeOver, ResponseNoCache:
+		return ForwardStale
+	default:
+		return ForwardMiss
 	}
-	return ForwardBypass
 }
 
-// Forward returns the reason for Cache-Status: of a decision to revalidate, why.
+// Forward returns the reason for Cache-Status: of a decision to revalidate, why. What is
+// stale as well is sent on for that, whatever the client asks for (RFC 9211 section 2.2).
 func (d *Decision) Forward() Forward {
 	switch {
 	case d.Use != Revalidate:
 		return Hit
-	case d.TTL > 0 && d.Why != ResponseNoCache:
-		return ForwardRequest
+	case d.TTL <= 0:
+		return ForwardStale
 	}
-	return ForwardStale
+	return d.Why.Forward()
 }
 
 // Status is what Weir says of its part in a response (RFC 9211).
