@@ -59,6 +59,12 @@ func (ck *checker) again(seen first, id string, at span) int {
 	return 0
 }
 
+// has reports whether id was seen.
+func (f first) has(id string) bool {
+	_, there := f[id]
+	return there
+}
+
 // names checks that no two listeners share a name. Those of pools are keys of
 // one table, where TOML itself forbids it.
 func (ck *checker) names() {

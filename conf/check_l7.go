@@ -22,6 +22,7 @@ func (ck *checker) listener7(l *L7) {
 		}
 	}
 	ck.l7RouteNames(l)
+	ck.l7Connects(l)
 }
 
 // handedOver reports whether a route of an [[l4]] names this [[l7]], or most

@@ -279,7 +279,8 @@ type L7 struct {
 	TLS               *TLS     // nil: plain
 	Redirect          []Addr   // redirect of [l7.tls]
 	Routes            []L7Route
-	MaxConns          int // 0: no limit
+	Connects          []L7Connect // none: CONNECT is refused
+	MaxConns          int         // 0: no limit
 	MaxConnsPerSource int
 
 	MaxConnRate, MaxConnRatePerSource int // new connections per second; 0: no limit
@@ -310,6 +311,14 @@ type TLS struct {
 type Cert struct {
 	Cert string
 	Key  string
+}
+
+// L7Connect is one [[l7.connect]].
+type L7Connect struct {
+	To                []string // "host:port", the host lower case, exact or "*.example.com"
+	Source            []string // CIDR; empty: anywhere
+	Pool              string
+	TunnelIdleTimeout time.Duration
 }
 
 // L7Route is one [[l7.route]].

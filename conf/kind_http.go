@@ -10,15 +10,17 @@ import (
 // hostPattern is the host of a request: a DNS name, "*.example.com" or an IP
 // address. It is lower-cased and loses its final dot.
 func hostPattern() kind[string] {
-	return word("host", "hosts", func(s string) (string, error) {
-		if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Zone() == "" {
-			if ip.Is6() {
-				return "[" + ip.String() + "]", nil
-			}
-			return ip.String(), nil
+	return word("host", "hosts", parseHostPattern)
+}
+
+func parseHostPattern(s string) (string, error) {
+	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Zone() == "" {
+		if ip.Is6() {
+			return "[" + ip.String() + "]", nil
 		}
-		return namePattern(s, "leave the key out to match every host")
-	})
+		return ip.String(), nil
+	}
+	return namePattern(s, "leave the key out to match every host")
 }
 
 // sniPattern is a name in a TLS ClientHello: a DNS name or "*.example.com".
@@ -91,7 +93,7 @@ func network() kind[string] {
 
 var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-// method is a request method. CONNECT and TRACE are never forwarded.
+// method is a request method. CONNECT and TRACE never belong to a route.
 func method() kind[string] {
 	known := []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
 	return word("method", "methods", func(s string) (string, error) {
@@ -99,7 +101,7 @@ func method() kind[string] {
 		case !token.MatchString(s) || len(s) > 32:
 			return "", bad("%q is not a method (RFC 9110 section 9.1)", s)
 		case upper == "CONNECT" || upper == "TRACE":
-			return "", bad("%s is always answered with 405 and cannot be used here", upper)
+			return "", bad("%s belongs to no route and cannot be used here", upper)
 		case upper != s && slices.Contains(known, upper):
 			return "", bad("%q is not a method: methods are case-sensitive", s).meant(upper)
 		}

@@ -9,6 +9,7 @@ func l7Table() table[L7] {
 	keys := l7Keys()
 	keys = append(keys, l7LimitKeys()...)
 	keys = append(keys, l7FieldKeys()...)
+	keys = append(keys, l7ConnectKeys()...)
 	return table[L7]{
 		head: "[[l7]]",
 		doc: "An HTTP listener. A request that no route matches is answered with 404. With `[l7.tls]` every\n" +
@@ -344,7 +345,7 @@ func l7RouteKeys() []key[L7Route] {
 			name: "tunnel_idle_timeout", def: `"1h"`,
 			value: one(func(r *L7Route) *time.Duration { return &r.TunnelIdleTimeout }, duration(shortest, 30*day)),
 			doc: "How long a WebSocket may be idle in both directions before it is closed. Pings and pongs count " +
-				"as traffic.",
+				"as traffic. `[[l7.connect]]` has its own.",
 		},
 		{
 			name: "max_body", none: "as the listener has it",

@@ -27,7 +27,7 @@ func (x *exchange) deliver() verdict {
 	if err := x.h.WriteHead(x.head, x.framing, x.length); err != nil {
 		return x.clientLost(err)
 	}
-	if x.res.WebSocket {
+	if x.res.WebSocket || x.req.Connect {
 		return x.tunnel()
 	}
 	for {

@@ -9,7 +9,6 @@ import (
 	"weir/conf"
 	"weir/l4/loop"
 	"weir/l7/message"
-	"weir/l7/route"
 	"weir/pool/backend"
 )
 
@@ -94,7 +93,7 @@ func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 	for i := stepCanonicalise; i <= stepGuard; i++ {
 		v := steps[i].run(x)
 		if i == stepRoute {
-			e.Routes = l.outcomes(&x.lookup)
+			e.Routes = x.outcomes()
 		}
 		if v != next {
 			e.answered(x)
@@ -130,9 +129,13 @@ func (e *Explanation) answered(x *exchange) {
 	e.Location, e.Allow = string(x.reply.location), string(x.reply.allow)
 }
 
-// outcomes says what became of each route.
-func (l *listener) outcomes(q *route.Request) []RouteOutcome {
+// outcomes says what became of each route, or for a CONNECT of what takes their place.
+func (x *exchange) outcomes() []RouteOutcome {
 	var list []RouteOutcome
+	l, q := x.l, &x.lookup
+	if x.req.Connect {
+		return l.connectOutcomes(&x.req, x.client.Addr())
+	}
 	for _, o := range l.table.Explain(q) {
 		list = append(list, RouteOutcome{
 			Route: l.routes[o.Index].name, Taken: o.Why == "", Stage: o.Stage.String(), Why: o.Why,

@@ -57,6 +57,9 @@ func (x *exchange) giveBack() {
 // attempt sends the request over one connection to the member and reads the head
 // of the response. After an error nothing is left of the attempt.
 func (x *exchange) attempt(fresh bool) error {
+	if x.req.Connect {
+		return x.dialTunnel()
+	}
 	began := x.clock()
 	up, reused, err := x.connect(x.member, fresh)
 	if err != nil {

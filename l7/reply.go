@@ -95,9 +95,9 @@ func (x *exchange) deliverReply() verdict {
 }
 
 // mayKeepAlive decides whether the connection can be used again and holds to it.
-// What follows a WebSocket handshake that was refused may be anything but a request.
+// What follows a tunnel that was refused may be anything but a request.
 func (x *exchange) mayKeepAlive() bool {
-	if !x.req.WebSocket && x.settleUpload() && x.h.KeepAlive() && !x.c.mustClose() {
+	if !x.req.WebSocket && !x.req.Connect && x.settleUpload() && x.h.KeepAlive() && !x.c.mustClose() {
 		return true
 	}
 	x.h.SetClose()

@@ -17,7 +17,8 @@ func (x *exchange) canonicalise() verdict {
 	}
 	// A name that the client's TLS handshake did not ask for must be one that the
 	// certificates stand for, or the wrong virtual host would answer.
-	if sni := x.c.from.SNI; x.l.certs != nil && sni != "" && string(x.req.Host) != sni &&
+	// A CONNECT names somebody else.
+	if sni := x.c.from.SNI; x.l.certs != nil && sni != "" && !x.req.Connect && string(x.req.Host) != sni &&
 		!x.l.certs.Covers(string(unbracket(x.req.Host))) {
 		return x.refuse(421, message.Client, "misdirected", nil)
 	}
@@ -57,6 +58,9 @@ func (x *exchange) findRoute() verdict {
 	var began time.Time
 	if x.timed {
 		began = time.Now()
+	}
+	if x.req.Connect {
+		return x.findConnect()
 	}
 	x.fillLookup()
 	i, v := x.l.table.Find(&x.lookup)

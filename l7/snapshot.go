@@ -34,6 +34,7 @@ type listener struct {
 	certs    *cert.Store // of front
 	table    *route.Table
 	routes   []*routeState
+	connects []connectRule // none: CONNECT is refused
 	trusted  []netip.Prefix
 	redirect *listener // where this one only sends to https: the listener that serves it
 	caches   bool      // one of its routes has a cache
@@ -165,6 +166,9 @@ func (s *Server) buildListener(
 		return nil, err
 	}
 	l.table = table
+	if err := s.buildConnects(l, pools, groups); err != nil {
+		return nil, fmt.Errorf("cannot build connect: %w", err)
+	}
 	return l, nil
 }
 

@@ -12,6 +12,9 @@ import (
 // hides, names of servers replaced by the public host, with a Date, framed for this client.
 func (x *exchange) transform() verdict {
 	x.judge()
+	if x.req.Connect {
+		return x.acceptConnect()
+	}
 	x.frame()
 	r := &x.res
 	x.status = r.Status

@@ -25,11 +25,17 @@ func FuzzRequest(f *testing.F) {
 		get + "Connection: Upgrade\r\nUpgrade: websocket\r\nX-A:\tb \r\nx-a: c\r\n\r\n",
 		get + "Expect: 100-continue\r\nX: y\r\n z\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n",
 		post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"CONNECT a.b:443 HTTP/1.1\r\nHost: a.b:443\r\n\r\n",
 	} {
 		f.Add([]byte(s), uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
-		want := outcome(string(in), 0, nil)
+		connects := &Limits{AllowConnect: true}
+		want := outcome(string(in), 0, connects)
+		if got := outcome(string(in), int(step)+1, connects); got != want {
+			t.Errorf("with CONNECT, in steps of %d\ngot  %s\nwant %s", step+1, got, want)
+		}
+		want = outcome(string(in), 0, nil)
 		if got := outcome(string(in), int(step)+1, nil); got != want {
 			t.Errorf("in steps of %d\ngot  %s\nwant %s", step+1, got, want)
 		}

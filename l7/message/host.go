@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"net/netip"
 	"unsafe"
 )
@@ -86,6 +87,20 @@ func validPort(b []byte) bool {
 		n = n*10 + int(c-'0')
 	}
 	return n <= 65535
+}
+
+// Port is the port of an authority (host:port), 0 where there is none from 1 to 65535.
+// The host is not looked at.
+func Port(authority []byte) int {
+	i := bytes.LastIndexByte(authority, ':')
+	if i < 0 || i+1 == len(authority) || !validPort(authority[i:]) {
+		return 0
+	}
+	n := 0
+	for _, c := range authority[i+1:] {
+		n = n*10 + int(c-'0')
+	}
+	return n
 }
 
 func appendHost(dst, name []byte, v6 netip.Addr) []byte {

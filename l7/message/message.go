@@ -50,6 +50,9 @@ type Limits struct {
 	// AllowEncodedSlash accepts %2F and %3B in a path (paths = "allow_encoded_slash").
 	// Dot segments stay refused, and %2F then counts as a separator when they are sought.
 	AllowEncodedSlash bool
+
+	// AllowConnect accepts CONNECT, which is refused with 405 otherwise.
+	AllowConnect bool
 }
 
 // The defaults of Limits.

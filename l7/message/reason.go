@@ -19,6 +19,8 @@ const (
 	badTarget
 	targetTooLong
 	methodRefused
+	badConnect
+	connectBody
 	badVersion
 	wrongVersion
 	badEscape
@@ -70,6 +72,8 @@ var reasons = [...]struct {
 	badTarget:       {"bad_target", "the request target is malformed", 400},
 	targetTooLong:   {"target_too_long", "the request target is longer than the limit", 414},
 	methodRefused:   {"method_refused", "CONNECT and TRACE are not served", 405},
+	badConnect:      {"bad_connect", "the target of CONNECT is not a host and a port from 1 to 65535", 400},
+	connectBody:     {"connect_body", "CONNECT has a body", 400},
 	badVersion:      {"bad_version", "the protocol version is malformed", 400},
 	wrongVersion:    {"wrong_version", "the protocol version is neither HTTP/1.0 nor HTTP/1.1", 505},
 	badEscape:       {"bad_escape", "a percent sign in the path is not followed by two hex digits", 400},

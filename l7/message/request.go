@@ -13,7 +13,7 @@ type Request struct {
 	Target    []byte // as received
 	Authority []byte // host and port as received; empty only in HTTP/1.0
 	Host      []byte // Authority for matching: lower case, without port and final dot; IPv6 in brackets
-	Path      []byte // as received, to be sent on octet by octet; "*" for the asterisk form
+	Path      []byte // as received, to be sent on octet by octet; "*" for the asterisk form; Target for CONNECT
 	Match     []byte // Path for matching: unreserved octets decoded, other escapes in upper case
 	Query     []byte // after the question mark, as received
 	HasQuery  bool   // tells "/?" from "/"
@@ -26,6 +26,7 @@ type Request struct {
 	KeepAlive bool // the client lets the connection live on
 	Expect100 bool // the client waits for 100 Continue before it sends the body
 	WebSocket bool // a WebSocket handshake; the Upgrade and Connection fields are hop-by-hop all the same
+	Connect   bool // the client asks for a tunnel to Authority, which has a port
 
 	scratch []byte // holds Host and Match where they differ from what was received
 }
@@ -72,6 +73,9 @@ func (r *Request) parse(b []byte, lim *Limits) reason {
 	if why = r.parseBody(); why != ok {
 		return why
 	}
+	if r.Connect && (r.HasBody() || r.Has(TransferEncoding)) {
+		return connectBody // RFC 9110 section 9.3.6; what follows belongs to the tunnel
+	}
 	o, why := r.options()
 	if why != ok {
 		return why
@@ -113,7 +117,13 @@ func (r *Request) parseRequestLine(line []byte, lim *Limits) (authority []byte, 
 		return nil, why
 	}
 	r.Minor = minor
-	if m := string(r.Method); m == "CONNECT" || m == "TRACE" {
+	switch string(r.Method) {
+	case "CONNECT":
+		if !lim.AllowConnect || minor == 0 {
+			return nil, methodRefused
+		}
+		return r.parseConnect()
+	case "TRACE":
 		return nil, methodRefused
 	}
 	return r.parseTarget(lim)

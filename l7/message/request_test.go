@@ -19,7 +19,12 @@ func dump(r *Request) string {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{r.KeepAlive, "keep-alive"}, {r.Expect100, "expect"}, {r.WebSocket, "websocket"}} {
+	}{
+		{r.KeepAlive, "keep-alive"},
+		{r.Expect100, "expect"},
+		{r.WebSocket, "websocket"},
+		{r.Connect, "connect"},
+	} {
 		if f.on {
 			b.WriteString(" " + f.name)
 		}

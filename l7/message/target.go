@@ -48,6 +48,17 @@ func (r *Request) parseTarget(lim *Limits) (authority []byte, why reason) {
 	return authority, r.canonicalPath(lim.AllowEncodedSlash)
 }
 
+// parseConnect takes the authority form, host and port, which only CONNECT has
+// (RFC 9112 section 3.2.3). The host is checked with the Host field, which must be the same.
+func (r *Request) parseConnect() (authority []byte, why reason) {
+	if Port(r.Target) == 0 {
+		return nil, badConnect
+	}
+	r.Connect = true
+	r.Path, r.Match = r.Target, r.Target
+	return r.Target, ok
+}
+
 // splitAbsolute splits "http://authority/path" after the authority, which is nil
 // when t is not of that form and may be empty.
 func splitAbsolute(t []byte) (authority, rest []byte) {

@@ -40,7 +40,7 @@ var (
 	}
 	L7Tunnels = &Def{
 		Name: "weir_l7_tunnels", Kind: KindGauge, Labels: []string{"listener"},
-		Help: "WebSockets that are open: connections after a 101, which are active requests too.",
+		Help: "Tunnels that are open: WebSockets and what CONNECT opened, which are active requests too.",
 	}
 	L7ReceivedBytes = &Def{
 		Name: "weir_l7_received_bytes_total", Kind: KindCounter, Labels: []string{"listener"},

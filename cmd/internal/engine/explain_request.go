@@ -82,6 +82,9 @@ func (t *target) parseAuthority(authority string) error {
 // head is the request's head as a client would send it.
 func (a *Ask) head(authority, path string) ([]byte, error) {
 	var b bytes.Buffer
+	if a.Method == "CONNECT" {
+		path = authority // RFC 9112 section 3.2.3
+	}
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", a.Method, path)
 	lines, hosted := len(a.Fields)+2, false
 	for _, f := range a.Fields {
