@@ -39,6 +39,7 @@ type Fill struct {
 	wake    chan struct{} // closed when there is news for readers; made by who waits
 	moves   chan struct{} // closed when a reader moved; made by the writer
 	readers *Ref
+	spill   *spill // nil where it is not for the disk
 }
 
 type fillState uint8
@@ -85,7 +86,7 @@ func (s *Store) begin(o *Object, hash uint64, parent uint32) (*Fill, error) {
 		return nil, err
 	}
 	e := s.entries.at(id)
-	f := &Fill{store: s, id: id, entry: e, begins: int64(e.inlined)}
+	f := &Fill{store: s, id: id, entry: e, begins: int64(e.inlined), spill: s.spillFor(o, parent)}
 	f.lastEnd = int64(e.inlined)
 	e.body, e.parent = max(o.Length, -1), parent
 	e.set(filling)
@@ -229,6 +230,7 @@ func (f *Fill) Commit() error {
 		f.Abort(errShort)
 		return errShort
 	}
+	f.spill.announce()
 	stored := f.store.settle(f)
 	f.mu.Lock()
 	f.state = complete
@@ -238,6 +240,7 @@ func (f *Fill) Commit() error {
 	if stored {
 		f.store.keep(f.id)
 	}
+	f.spill.write(f.id, stored)
 	f.store.put(f.id)
 	return nil
 }

@@ -22,7 +22,8 @@ type Object struct {
 	// would hit the object keeps it from being stored. Zero: now.
 	Since Epoch
 
-	raw []byte // the hashes of tags, where they are known already
+	loaded bool   // it comes from the disk
+	raw    []byte // the hashes of tags, where they are known already
 }
 
 const (

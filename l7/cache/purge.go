@@ -70,6 +70,8 @@ func (s *Store) Purge(sel *Selector, now time.Time) int {
 		p.tag = s.hash(sel.Tag)
 		p.Tag = bytes.Clone(sel.Tag)
 	}
+	s.purgeDisk(sel)
+	defer s.purgeDisk(sel)
 	s.purges.begin(p)
 	s.purges.sweep.Lock()
 	defer s.purges.sweep.Unlock()

@@ -36,12 +36,15 @@ func (s *Store) Refresh(ref *Ref, meta *policy.Meta, head []byte, since Epoch) b
 		e.chain = from.chain
 		s.arena.share(e.chain, id)
 	}
+	sp := s.refreshFor(from)
+	sp.announce()
 	replaced := s.replace(ref.id, id, func(*entry, *entry) bool {
 		o := Object{Key: ref.Key(), Meta: *meta, Since: since, raw: from.tagsOf(ref.first)}
 		seen, hit := s.purges.hits(s, &o)
 		e.meta, e.seen = *meta, seen
 		return !hit && o.Meta == *meta
 	})
+	sp.write(id, replaced)
 	if !replaced {
 		return false
 	}

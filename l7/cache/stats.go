@@ -6,7 +6,7 @@ import "sync/atomic"
 type counts struct {
 	fills, stored, aborted, passed, lagged     atomic.Uint64
 	tooLarge, full, varied, refreshed, evicted atomic.Uint64
-	purged, waits, squeezes                    atomic.Uint64
+	purged, waits, squeezes, loaded, panics    atomic.Uint64
 	flights, waiting                           atomic.Int64
 }
 
@@ -29,6 +29,8 @@ type Stats struct {
 	Refreshed uint64
 	Evicted   uint64
 	Purged    uint64
+	Loaded    uint64 // from the disk
+	Skipped   uint64 // not written to the disk because it was behind
 
 	Flights int64  // fetches for which others may wait, now
 	Waiting int64  // those who wait, now
@@ -39,15 +41,23 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	_, pieces := s.arena.usage()
 	live, _ := s.entries.usage()
-	s.sizing.Lock()
-	allowance := s.allowance
-	s.sizing.Unlock()
 	c := &s.counts
-	return Stats{
-		Objects: live, Bytes: s.held(), Budget: allowance, Payload: pieces,
+	st := Stats{
+		Objects: live, Bytes: s.held(), Budget: s.allowed(), Payload: pieces,
 		Fills: c.fills.Load(), Stored: c.stored.Load(), Aborted: c.aborted.Load(), Passed: c.passed.Load(),
 		Lagged: c.lagged.Load(), TooLarge: c.tooLarge.Load(), Full: c.full.Load(), Varied: c.varied.Load(),
 		Refreshed: c.refreshed.Load(), Evicted: c.evicted.Load(), Purged: c.purged.Load(),
-		Flights: c.flights.Load(), Waiting: c.waiting.Load(), Waits: c.waits.Load(),
+		Flights: c.flights.Load(), Waiting: c.waiting.Load(), Waits: c.waits.Load(), Loaded: c.loaded.Load(),
 	}
+	if d := s.disk.Load(); d != nil {
+		st.Skipped = d.skipped.Load()
+	}
+	return st
+}
+
+// allowed is what may be used of the budget just now.
+func (s *Store) allowed() int64 {
+	s.sizing.Lock()
+	defer s.sizing.Unlock()
+	return s.allowance
 }

@@ -49,6 +49,7 @@ type Store struct {
 	purges    purges
 	counts    counts
 	closed    atomic.Bool
+	disk      atomic.Pointer[onDisk]
 
 	sizing    sync.Mutex // guards the two below; taken before every other lock
 	budget    int64
@@ -85,12 +86,13 @@ func (s *Store) SetOptions(o Options) {
 // then the memory stays, so that whoever holds one reads no other's.
 func (s *Store) Close() error {
 	s.closed.Store(true)
+	derr := s.SetDisk(nil)
 	s.purgeAll()
 	octets := s.arena.close()
 	if n := s.entries.close(); n != 0 || octets != 0 {
 		return fmt.Errorf("cannot give back the memory of the cache: %d objects with %d bytes are in use", n, octets)
 	}
-	return nil
+	return derr
 }
 
 func (s *Store) hash(key []byte) uint64 { return maphash.Bytes(s.seed, key) }

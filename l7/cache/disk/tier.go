@@ -211,6 +211,15 @@ func (t *Tier) next() uint64 { return t.seq.Add(1) }
 // stored with this mark. Take it before the request goes to the origin.
 func (t *Tier) Mark() uint64 { return t.seq.Load() }
 
+// Unique returns a number that is given once in the life of a directory. ok is false
+// while that is not in use.
+func (t *Tier) Unique() (number uint64, ok bool) {
+	if state(t.state.Load()) != ready {
+		return 0, false
+	}
+	return t.next(), true
+}
+
 // Has reports whether there is something under a key, without asking the disk. True may
 // still turn out to be a miss; false is sure, unless the tier has just been opened.
 func (t *Tier) Has(key []byte) bool {
