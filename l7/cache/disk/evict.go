@@ -65,7 +65,7 @@ func (t *Tier) removeFile(i uint32, id uint64) {
 	if err := t.fs.Remove(t.fileName(&n)); err != nil && !errors.Is(err, unix.ENOENT) {
 		t.trouble.met("remove an object", err)
 	}
-	t.shelf.give(i)
+	t.shelf.give(i, n.bytes)
 }
 
 // evictSegment takes a sealed segment away with all that is in it, and counts that.
@@ -91,14 +91,15 @@ func (t *Tier) evictSegment(i uint32, id uint64, rescue bool, count *atomic.Uint
 			count.Add(1)
 		}
 	}
-	if _, _, ok := t.shelf.take(i, id); !ok {
+	n, _, ok := t.shelf.take(i, id)
+	if !ok {
 		return
 	}
 	if err := t.fs.Remove(s.name); err != nil && !errors.Is(err, unix.ENOENT) {
 		t.trouble.met("remove a segment", err)
 	}
 	s.release()
-	t.shelf.give(i)
+	t.shelf.give(i, n.bytes)
 }
 
 // wasHit reports whether the object at a place was hit.

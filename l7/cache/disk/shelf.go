@@ -135,9 +135,9 @@ func (s *shelf) unlink(i uint32) {
 	}
 }
 
-// take takes a slot off the line if it still is the one with this id, with its bytes.
-// Its number is given to the next one only by give, so that no entry of the index leads
-// from the old to the new.
+// take takes a slot off the line if it still is the one with this id. Its bytes and its
+// number become free by give only: when the file is gone, and so that no entry of the
+// index leads from the old to the new.
 func (s *shelf) take(i uint32, id uint64) (n slot, seg *segment, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +148,6 @@ func (s *shelf) take(i uint32, id uint64) (n slot, seg *segment, ok bool) {
 	seg = s.segments[i]
 	s.unlink(i)
 	s.slots[i].used = false
-	s.bytes -= n.bytes
 	if seg != nil {
 		delete(s.segments, i)
 	} else {
@@ -157,10 +156,11 @@ func (s *shelf) take(i uint32, id uint64) (n slot, seg *segment, ok bool) {
 	return n, seg, true
 }
 
-// give makes the number of a slot that was taken free for others.
-func (s *shelf) give(i uint32) {
+// give makes the number and the bytes of a slot that was taken free for others.
+func (s *shelf) give(i uint32, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.bytes -= bytes
 	s.slots[i] = slot{next: s.free}
 	s.free = i
 }
