@@ -98,8 +98,11 @@ func (x *exchange) headTimeout() time.Duration {
 // attemptHere asks the member, on a second connection where one that was kept alive
 // turned out to be closed. That is no load that a backend has not had before: there
 // was an exchange on that connection for each. So the budget is left alone.
-func (x *exchange) attemptHere() error {
-	err := x.attempt(false)
+func (x *exchange) attemptHere() error { return x.orAnew(x.attempt(false)) }
+
+// orAnew makes the second attempt where the first one, on any connection, ended in an
+// error that calls for it.
+func (x *exchange) orAnew(err error) error {
 	e, ok := errors.AsType[*upstream.Error](err)
 	switch {
 	case !ok || !e.Reused || x.isConsumed() || x.isOver():

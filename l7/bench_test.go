@@ -103,4 +103,7 @@ func TestExchangeAllocatesNothing(t *testing.T) {
 	if n := after.Mallocs - before.Mallocs; n > exchanges/20 {
 		t.Errorf("%d allocations in %d exchanges", n, exchanges)
 	}
+	if served, left := r.lanes(); !r.server.noLanes && (served < exchanges || left > 0) {
+		t.Errorf("%d requests were served on the lane and %d left it", served, left)
+	}
 }

@@ -20,16 +20,22 @@ import (
 // missing without a word.
 const minConformance = 300
 
-// TestConformance plays every case of testdata/conformance against a server.
+// TestConformance plays every case of testdata/conformance against a server, once with
+// lanes and once without.
 func TestConformance(t *testing.T) {
 	cases := readConformance(t)
 	if len(cases) < minConformance {
 		t.Errorf("there are %d cases, want %d at least", len(cases), minConformance)
 	}
 	for _, c := range cases {
-		t.Run(c.file+"/"+strings.ReplaceAll(c.name, "/", "|"), func(t *testing.T) {
+		name := c.file + "/" + strings.ReplaceAll(c.name, "/", "|")
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			newPlay(t, c).run()
+			newPlay(t, c, true).run()
+		})
+		t.Run(name+" by goroutine", func(t *testing.T) {
+			t.Parallel()
+			newPlay(t, c, false).run()
 		})
 	}
 }
@@ -50,7 +56,7 @@ type play struct {
 	over    bool         // the client's connection has ended
 }
 
-func newPlay(t *testing.T, c *conformanceCase) *play {
+func newPlay(t *testing.T, c *conformanceCase, lanes bool) *play {
 	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +66,7 @@ func newPlay(t *testing.T, c *conformanceCase) *play {
 	config := "[pool.app]\nservers = [\"%s\"]\n" + lines(c.pool) +
 		"\n[[l7]]\nname = \"web\"\nlisten = [\"127.0.0.1:0\"]\n" + lines(c.listener) +
 		"\n[[l7.route]]\npool = \"app\"\n" + lines(c.route) + "\n"
-	r := newRig(t, config, ln.Addr().String())
+	r := newRigWith(t, lanes, config, ln.Addr().String())
 	conn, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		t.Fatal(err)

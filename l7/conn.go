@@ -18,19 +18,19 @@ import (
 )
 
 // conn is one client connection. It belongs to the goroutine that serves it, and to
-// the loop while it is parked.
+// the loop while it is parked or on its lane.
 type conn struct {
 	s    *Server
 	name string // of the listener
 
-	// As it was handed over. Descriptor and ticket are in it while the connection has no
-	// goroutine, and in nc while it has one.
+	// As it was handed over. Descriptor and ticket are in it while the connection is
+	// parked, and in nc while it is served.
 	from loop.Handover
-	nc   *loop.Conn // nil without a goroutine
+	nc   *loop.Conn // nil while it is parked
 
 	secured *tls.Conn  // nil: plain
 	tls     *tlsSource // below secured
-	h       *h1.Conn   // nil without a goroutine
+	h       *h1.Conn   // nil while it is parked
 	l       *listener  // of the last request, or at the time of the accept
 	open    *metric.Gauge
 
@@ -40,6 +40,9 @@ type conn struct {
 
 	shard uint8 // of the book of those that are awake
 	ended bool
+
+	strays uint8  // how often a goroutine had to take over from the lane, lately
+	calm   uint16 // exchanges in a row that a lane has served, or could have
 
 	// Read by the sweeper. Ticks of its clock; 0 is "not now".
 	idle    atomic.Uint32 // since when a request is waited for, see asked
@@ -59,15 +62,16 @@ type conn struct {
 // spoken to h. So whoever finds it there and takes the lock knows that this is over.
 const asked = 1 << 31
 
-// serve is the goroutine of a connection.
-func (c *conn) serve() {
+// serve is the goroutine of a connection. It has the desk d where it takes over from a
+// lane, at the given place; else d is nil, and the place idle.
+func (c *conn) serve(d *desk, at int) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.panicked("connection", p)
 			c.drop()
 		}
 	}()
-	switch parks, departs := c.serveRequests(); {
+	switch parks, departs := c.serveRequests(d, at); {
 	case departs != nil:
 		departs.begin()
 	case parks:
@@ -79,18 +83,22 @@ func (c *conn) serve() {
 
 // serveRequests serves until the connection is to be parked, or departs as a tunnel, or
 // else is to be closed.
-func (c *conn) serveRequests() (parks bool, departs *departure) {
-	if !c.begun {
-		if err := c.begin(); err != nil {
-			return false, nil
+func (c *conn) serveRequests(d *desk, at int) (parks bool, departs *departure) {
+	if d == nil {
+		if !c.begun {
+			if err := c.begin(); err != nil {
+				return false, nil
+			}
 		}
+		d = c.s.desk()
+		d.sit(c)
 	}
-	d := c.s.sit(c)
-	c.h = &d.h
 	x := &d.x
-	for {
-		p := c.serveRequest(x)
+	for p := c.resume(x, at); ; p = c.serveRequest(x) {
 		c.l = x.l
+		if p == ask && c.mayReturn(x) {
+			p = quiet // at once: what comes next is for the lane
+		}
 		switch {
 		case p == quiet && c.detach():
 			c.h.Detach()
@@ -111,6 +119,22 @@ func (c *conn) serveRequests() (parks bool, departs *departure) {
 		}
 		x.reset(x.l)
 	}
+}
+
+// resume goes on where a lane has left the connection.
+func (c *conn) resume(x *exchange, at int) prospect {
+	if at == idle {
+		return ask
+	}
+	_ = c.h.Settle() // an error shows in what is called next
+	if x.up != nil {
+		x.up.Settle()
+	}
+	if at == closing {
+		return over
+	}
+	x.run(at)
+	return c.conclude(x)
 }
 
 // drop ends a connection under its goroutine.
@@ -204,19 +228,30 @@ func (c *conn) serveRequest(x *exchange) prospect {
 	if err == h1.ErrQuiet {
 		return quiet
 	}
+	first, ok := c.receive(x, err)
+	if !ok {
+		return over
+	}
+	x.run(first)
+	return c.conclude(x)
+}
+
+// receive begins the exchange of a request that was read, or not, with err. It returns
+// the step to begin with; false: the connection is to be closed without an answer.
+func (c *conn) receive(x *exchange, err error) (first int, ok bool) {
 	// Only now: a reload during the wait is for this request too.
 	if l := c.s.snapshot.Load().listeners[c.name]; l != nil && l != x.l {
 		x.l = l
 		c.h.SetOptions(l.options())
 	}
-	first := stepCanonicalise
+	first = stepCanonicalise
 	if err == nil && c.s.overloaded.Load() {
 		first = x.turnAway()
 	}
 	if err != nil {
 		m, ok := errors.AsType[*message.Error](err)
 		if !ok {
-			return over // no request: there is nobody to tell
+			return 0, false // no request: there is nobody to tell
 		}
 		x.refuse(m.Status, message.Client, m.Reason, nil)
 		if m.Status == 405 {
@@ -230,7 +265,11 @@ func (c *conn) serveRequest(x *exchange) prospect {
 	x.sampled = c.s.sampler.Take()
 	x.timed = x.sampled || c.s.access.Enabled()
 	x.l.requests.Add(1)
-	x.run(first)
+	return first, true
+}
+
+// conclude ends an exchange.
+func (c *conn) conclude(x *exchange) prospect {
 	if x.departs != nil {
 		return departed
 	}
@@ -281,6 +320,7 @@ func (x *exchange) reset(l *listener) {
 	x.stages.FirstByte, x.stages.Deliver, x.stages.Queue = 0, 0, 0
 	x.whole, x.until, x.departs = false, time.Time{}, nil
 	x.tunnelIn, x.tunnelOut = 0, 0
+	x.asked, x.ride = attempted{}, ride{desk: x.ride.desk}
 	x.acted.reset()
 	x.cached.reset()
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/l7/upstream"
 	"weir/pool/backend"
@@ -19,29 +20,48 @@ func (x *exchange) deliver() verdict {
 	case x.local:
 		return x.deliverReply()
 	}
-	defer x.dropUpstream()
-	if f := x.cached.fetch; f != nil {
-		x.startFetch()
+	v := x.passOn()
+	if v != wait && v != leave {
+		x.dropUpstream()
 	}
-	began := x.clock()
-	if err := x.h.WriteHead(x.head, x.framing, x.length); err != nil {
-		return x.clientLost(err)
-	}
-	if x.res.WebSocket || x.req.Connect {
-		return x.tunnel()
-	}
-	for {
-		p, err := x.readBody()
-		if err == io.EOF {
-			break
+	return v
+}
+
+// passOn sends the backend's response to the client. On a lane it goes on where it was.
+func (x *exchange) passOn() verdict {
+	if !x.h.Started() {
+		if f := x.cached.fetch; f != nil {
+			x.startFetch()
 		}
-		if err != nil {
+		x.delivering = x.clock()
+		if err := x.h.WriteHead(x.head, x.framing, x.length); err != nil {
+			return x.clientLost(err)
+		}
+		if x.res.WebSocket || x.req.Connect {
+			return x.tunnel()
+		}
+	}
+	for pieces := 1; ; pieces++ {
+		p, err := x.readBody()
+		switch {
+		case err == io.EOF:
+			return x.endPassing()
+		case err == loop.ErrAgain:
+			return x.waitOrLeave()
+		case err != nil:
 			return x.truncated(err)
 		}
 		if err = x.h.WriteBody(p); err != nil {
 			return x.clientLost(err)
 		}
+		if x.ride.desk != nil && x.isHeldUp(pieces) {
+			return x.waitOrLeave()
+		}
 	}
+}
+
+// endPassing ends the response, all of which has been read.
+func (x *exchange) endPassing() verdict {
 	var trailers []message.Field
 	if x.framing == message.Chunked {
 		trailers = without(x.trailers(), x.route.hides)
@@ -50,7 +70,7 @@ func (x *exchange) deliver() verdict {
 		return x.clientLost(err)
 	}
 	if x.timed {
-		x.stages.Deliver = time.Since(began)
+		x.stages.Deliver = time.Since(x.delivering)
 	}
 	x.reportDone()
 	return next

@@ -1,28 +1,45 @@
 package l7
 
-import "weir/l7/h1"
+import (
+	"time"
 
-// desk is what a goroutine needs to serve a connection, and a parked connection does
-// not have. It is lent from Server.desks.
+	"weir/l4/loop"
+	"weir/l7/h1"
+	"weir/l7/message"
+)
+
+// desk is what is needed to serve a connection, and a parked connection does not have.
+// It is lent from Server.desks to the goroutine of a connection, or to its lane, from
+// which a goroutine may take it over.
 type desk struct {
 	h h1.Conn
 	x exchange
+
+	// On a lane:
+	lane       *lane // nil: a goroutine has the desk
+	prev, next *desk
+	at         int // idle, or the step at which the exchange waits
 }
 
-// sit lends c a desk, which is ready for its next request.
-func (s *Server) sit(c *conn) *desk {
+// desk lends a desk.
+func (s *Server) desk() *desk {
 	d, _ := s.desks.Get().(*desk)
 	if d == nil {
 		d = new(desk)
 	}
+	return d
+}
+
+// sit makes the desk ready for the next request of c.
+func (d *desk) sit(c *conn) {
+	c.h = &d.h
 	d.h.Reset(c.stream(), c.l.options())
 	x := &d.x
-	x.s, x.c, x.h, x.client, x.scheme = s, c, &d.h, c.from.Remote, "http"
+	x.s, x.c, x.h, x.client, x.scheme = c.s, c, &d.h, c.from.Remote, "http"
 	if c.tls != nil {
 		x.scheme = "https"
 	}
 	x.reset(c.l)
-	return d
 }
 
 // rise takes a desk back at which a wait for a request ended with nothing read. One
@@ -31,4 +48,208 @@ func (s *Server) sit(c *conn) *desk {
 func (s *Server) rise(d *desk) {
 	d.x.c, d.x.l, d.x.route, d.x.member = nil, nil, nil, nil
 	s.desks.Put(d)
+}
+
+// Ready implements [loop.Watcher]: something happened to the client's connection.
+func (d *desk) Ready(ev loop.Events) {
+	c := d.x.c
+	if d.at == idle {
+		if c.nc.Unread() {
+			d.serve()
+		}
+		return
+	}
+	if ev&loop.Ended == 0 {
+		return // it sends the next request before it has the answer
+	}
+	d.lookAtClient()
+}
+
+// lookAtClient ends the exchange of a client that is gone.
+func (d *desk) lookAtClient() {
+	c := d.x.c
+	switch state := c.nc.PeerState(); {
+	case state == loop.PeerReset, state == loop.PeerFin && c.finCancels.Load():
+		c.cancel()
+		d.Progress()
+	}
+}
+
+// Progress implements [upstream.User]: the exchange may go on.
+func (d *desk) Progress() {
+	if d.at != idle && d.run(d.at) && d.hasMore() {
+		d.serve()
+	}
+}
+
+// hasMore reports whether there may be another request already.
+func (d *desk) hasMore() bool { return d.h.Buffered() > 0 || d.x.c.nc.Unread() }
+
+// laneBurst is how many requests of a connection are served, or begun, before others
+// have their turn.
+const laneBurst = 4
+
+// serve serves what requests there are.
+func (d *desk) serve() {
+	for range laneBurst {
+		if !d.serveOne() || !d.hasMore() {
+			return
+		}
+	}
+	d.x.c.nc.Again()
+}
+
+// serveOne reads a request and begins to serve it. It reports whether the next one may
+// be read.
+func (d *desk) serveOne() bool {
+	x := &d.x
+	c := x.c
+	if c.since == 0 {
+		c.since = c.s.sweeper.now()
+	}
+	err := d.h.ReadRequest(&x.req)
+	if err == loop.ErrAgain {
+		if d.h.Buffered() > 0 {
+			d.leave(idle) // a head in pieces, which may take its time
+		}
+		return false
+	}
+	c.since = 0
+	first, ok := c.receive(x, err)
+	switch {
+	case !ok:
+		d.close()
+		return false
+	case first == stepCanonicalise && !x.rides():
+		d.leave(first)
+		return false
+	}
+	return d.run(first)
+}
+
+// run takes the exchange through its steps and reports whether it is over, and another
+// request may be read.
+func (d *desk) run(from int) bool {
+	x := &d.x
+	at, v := x.run(from)
+	switch {
+	case v == wait:
+		d.at = at
+		return false
+	case v == leave:
+		d.leave(at)
+		return false
+	case x.c.nc.Backlogged():
+		d.leave(finished)
+		return false
+	}
+	d.at = idle
+	x.c.l = x.l
+	if x.c.conclude(x) == over {
+		d.close()
+		return false
+	}
+	x.c.ridden()
+	d.lane.served.Add(1)
+	x.reset(x.l)
+	x.c.since = x.c.s.sweeper.now()
+	return true
+}
+
+// look is what the lane does for the connection every tick.
+func (d *desk) look(now time.Time) {
+	x := &d.x
+	switch {
+	case d.at == idle:
+		if x.c.s.sweeper.ago(x.c.since) >= quietTicks && !d.hasMore() {
+			d.park()
+		}
+	case x.ride.dialing != nil && x.ride.dialing.IsExpired(now),
+		x.up != nil && x.up.IsExpired(now):
+		d.Progress()
+	case x.c.nc.IsEnded(): // its end may have come with its request
+		d.lookAtClient()
+	}
+}
+
+// park parks a connection that is quiet.
+func (d *desk) park() {
+	c := d.x.c
+	d.lane.remove(d)
+	h := c.nc.Surrender()
+	c.nc = nil
+	c.from.FD, c.from.Ticket = h.FD, h.Ticket
+	d.h.Detach()
+	c.h = nil
+	c.inBefore, c.outBefore = 0, 0
+	c.s.rise(d)
+	c.settle()
+}
+
+// leave gives the connection to a goroutine, which goes on at the given place.
+func (d *desk) leave(at int) {
+	x := &d.x
+	c := x.c
+	if x.ride.dialing != nil {
+		x.stopDialing()
+		x.ride.phase = phaseTaken
+	}
+	if at != closing {
+		d.lane.left.Add(1)
+	}
+	d.lane.remove(d)
+	x.ride.left = true
+	c.stray()
+	_ = c.nc.Promote() // a connection that is lost on the way is closed, which the goroutine will see
+	if x.up != nil {
+		x.up.Promote()
+	}
+	if !c.rouse() {
+		c.kill()
+	}
+	go c.serve(d, at)
+}
+
+// close closes the connection, between two requests.
+func (d *desk) close() {
+	c := d.x.c
+	if !c.isGone() && (d.h.Lingers() || c.nc.Backlogged()) && !c.s.awake.isClosed() {
+		d.leave(closing)
+		return
+	}
+	if !c.isGone() && !d.h.Lingers() {
+		d.h.CloseGracefully() // which does not wait
+	}
+	d.drop()
+}
+
+// drop closes the connection at once.
+func (d *desk) drop() {
+	d.lane.remove(d)
+	_ = d.h.Close()
+	d.x.c.end()
+}
+
+// kill ends the connection whatever it is at.
+func (d *desk) kill() {
+	if d.at == idle {
+		d.drop()
+		return
+	}
+	d.x.c.kill()
+	d.leave(d.at)
+}
+
+// Abort implements [loop.Aborter]: something panicked.
+func (d *desk) Abort() {
+	if d.lane == nil {
+		return // a goroutine has it by now
+	}
+	d.lane.remove(d)
+	if d.at != idle {
+		d.x.l.requests.Add(-1)
+	}
+	d.x.fail(message.Internal, "panic", nil)
+	d.x.dropUpstream()
+	d.x.c.drop()
 }

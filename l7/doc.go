@@ -3,19 +3,21 @@
 //
 // # Life of a request
 //
-// Serve starts one goroutine per connection. It reads a head (package h1), which
-// package message has made canonical, and runs the exchange over the table of
-// steps in exchange.go:
+// Serve gives a connection to the lane of its loop (lane.go), which reads a head
+// (package h1) that package message has made canonical, and runs the exchange over the
+// table of steps in exchange.go; so does a goroutine where there is TLS, or something
+// has to be waited for that a lane does not wait for:
 //
 //	canonicalise -> route -> guard -> act -> forward -> transform -> deliver -> log
 //
 // A step goes on to the next, answers by itself (respond: continue at deliver), or
-// gives up on the connection (end: continue at log). There is no other way through.
+// gives up on the connection (end: continue at log). There is no other way through. On a
+// lane it may also stop, to be called again (wait) or to be left to a goroutine (leave).
 //
 // # Who owns what
 //
-// An exchange belongs to the goroutine of its connection and is reused by the
-// next request. While a large request body is sent on, a second goroutine owns
+// An exchange belongs to the goroutine of its connection, or to its lane, and is used
+// again for the next request. While a large request body is sent on, a second goroutine owns
 // the reading half of the client connection and the writing half of the backend's
 // (upload.go). One sweeper goroutine looks at all connections ten times a second:
 // it notices clients that went away and ends idle connections of a drain (sweep.go).

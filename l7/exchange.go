@@ -23,6 +23,10 @@ const (
 	fromStore              // x.res is from the store: continue at transform
 	end                    // the connection is beyond an answer: continue at log
 	away                   // a loop goes on with it: nothing follows here
+
+	// On a lane alone, where nothing may wait:
+	wait  // the same step once more, when there is more to read
+	leave // the same step by a goroutine
 )
 
 // step is one named part of an exchange.
@@ -58,7 +62,7 @@ var steps = [...]step{
 }
 
 // exchange is one request and its response. It belongs to the goroutine of its
-// connection, which reuses it.
+// connection, or to the lane that its connection is on, and is used again.
 type exchange struct {
 	s *Server
 	c *conn
@@ -94,6 +98,8 @@ type exchange struct {
 	whole   bool         // first is all of the body, and stays
 	held    *pool.Buffer // under first, where it is more than one piece
 	place   place
+	asked   attempted
+	ride    ride
 
 	// Until when the exchange may go on; see timeLeft.
 	until     time.Time // for the response's head; zero: no limit
@@ -114,6 +120,8 @@ type exchange struct {
 	timed   bool // for them or for the access log
 	stages  accesslog.Stages
 
+	delivering time.Time // since when, if it is timed
+
 	rec accesslog.L7Record
 
 	cached cached
@@ -130,11 +138,14 @@ type fault struct {
 	err    error  // for the process log; nil where there is no more to say
 }
 
-// run takes the exchange through the steps from the given one on.
-func (x *exchange) run(from int) {
+// run takes the exchange through the steps from the given one on. On a lane it stops
+// where a step says wait or leave, and returns that and the step; else next.
+func (x *exchange) run(from int) (at int, v verdict) {
 	for i := from; i < len(steps); i++ {
-		switch x.runStep(i) {
+		switch v := x.runStep(i); v {
 		case next:
+		case wait, leave:
+			return i, v
 		case respond:
 			x.local = true
 			i = stepDeliver - 1
@@ -144,9 +155,10 @@ func (x *exchange) run(from int) {
 			x.h.SetClose()
 			i = max(i, stepLog-1)
 		case away:
-			return
+			return i, away
 		}
 	}
+	return len(steps), next
 }
 
 // runStep keeps a panic in a step, which is a bug of ours, inside its exchange:

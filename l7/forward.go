@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/l7/upstream"
 	"weir/pool/backend"
@@ -13,6 +14,20 @@ import (
 // forward sends the request to a backend of the route's pool and reads the head of
 // the response. Where that fails, another backend may be asked: see attempts.go.
 func (x *exchange) forward() verdict {
+	if x.ride.desk != nil {
+		return x.forwardOnLane()
+	}
+	if x.ride.phase != phaseStart {
+		return x.forwardAfterLane()
+	}
+	if v := x.beginForward(); v != next {
+		return v
+	}
+	return x.askAll(x.pick())
+}
+
+// beginForward prepares for the choice of a backend.
+func (x *exchange) beginForward() verdict {
 	if v := x.enterPool(); v != next {
 		return v
 	}
@@ -20,24 +35,38 @@ func (x *exchange) forward() verdict {
 		return x.clientFailed(err)
 	}
 	x.setLimits()
-	m, err := x.pick()
-	for err == nil {
-		x.take(m)
-		last := x.attemptHere()
+	return next
+}
+
+// askAll asks the member that was picked, and others where that fails.
+func (x *exchange) askAll(m *backend.Member, err error) verdict {
+	if err != nil {
+		return x.noBackend(err)
+	}
+	x.take(m)
+	return x.settle(x.attemptHere())
+}
+
+// settle goes on after an attempt, until one has an answer or none is left to be made.
+func (x *exchange) settle(last error) verdict {
+	for {
+		var m *backend.Member
 		if last == nil {
 			if m = x.replacement(); m == nil {
 				return next
 			}
 			x.discard()
-			continue
+		} else {
+			x.report(last)
+			x.giveBack()
+			var err error
+			if m, err = x.another(last); err != nil {
+				return x.failed(last)
+			}
 		}
-		x.report(last)
-		x.giveBack()
-		if m, err = x.another(last); err != nil {
-			return x.failed(last)
-		}
+		x.take(m)
+		last = x.attemptHere()
 	}
-	return x.noBackend(err)
 }
 
 // take notes the member that was picked.
@@ -68,20 +97,41 @@ func (x *exchange) attempt(fresh bool) error {
 	if x.timed && !reused {
 		x.stages.Connect = time.Since(began)
 	}
+	return x.hear(x.send(up))
+}
+
+// attempted is what an attempt began with.
+type attempted struct {
+	member  *backend.Member
+	began   time.Time // for the log
+	latency time.Time // for the member; see timing
+}
+
+// send sends the request, or begins to where its body is long.
+func (x *exchange) send(up *upstream.Conn) error {
 	x.attach(up)
 	up.SetTimeouts(upstream.Timeouts{Head: x.headTimeout(), Body: x.route.conf.ReadTimeout})
 	up.SetHead(x.appendRequestHead(up.Head(x.headSize())), x.req.Framing, x.req.ContentLength)
-	began = x.clock()
-	m, asked := x.member, x.timing()
-	if err = x.answer(x.sendBody()); err != nil {
+	x.asked = attempted{x.member, x.clock(), x.timing()}
+	return x.sendBody()
+}
+
+// hear reads the head of the response to a request that was sent with the error given.
+// On a lane loop.ErrAgain says that it is to be called again.
+func (x *exchange) hear(err error) error {
+	err = x.answer(err)
+	switch {
+	case err == loop.ErrAgain:
+		return err
+	case err != nil:
 		if cause := x.dropConn(); cause != nil {
 			return cause
 		}
 		return err
 	}
-	observe(m, asked)
+	observe(x.asked.member, x.asked.latency)
 	if x.timed {
-		x.stages.FirstByte = time.Since(began)
+		x.stages.FirstByte = time.Since(x.asked.began)
 	}
 	return nil
 }

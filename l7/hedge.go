@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/l7/upstream"
 	"weir/pool/backend"
@@ -52,7 +53,7 @@ func (x *exchange) answer(err error) error {
 	if a.hedge == 0 || err != nil {
 		if err == nil || isUpstream(err) {
 			// A backend that closed while the body was on its way may have answered early.
-			if errRead := x.readHead(); errRead == nil || err == nil {
+			if errRead := x.readHead(); errRead == nil || err == nil || errRead == loop.ErrAgain {
 				err = errRead
 			}
 		}

@@ -32,14 +32,15 @@ const drainTime = drainedIdle * tick
 func (c *conn) enter() {
 	c.since = c.s.sweeper.now()
 	l := c.from.Loop
-	if l != nil {
-		c.s.know(l)
-	}
-	if l == nil || len(c.from.Data) > 0 || hasData(c.from.FD) {
+	switch {
+	case l == nil:
 		c.wake()
-		return
+	case len(c.from.Data) > 0 || hasData(c.from.FD):
+		c.attend(c.s.laneOf(l))
+	default:
+		c.s.laneOf(l) // makes it known
+		c.settle()
 	}
-	c.settle()
 }
 
 // hasData reports whether there is something to read, be it an end.
@@ -110,6 +111,15 @@ func (c *conn) Resume() {
 	if !c.begun {
 		c.from.Accepted = time.Now() // the stage that begins here is ours, not the client's
 	}
+	c.attend(c.s.laneOf(c.from.Loop))
+}
+
+// attend has a connection served that there is something to read from.
+func (c *conn) attend(ln *lane) {
+	if c.admits() {
+		ln.board(c)
+		return
+	}
 	c.wake()
 }
 
@@ -130,7 +140,7 @@ func (c *conn) wake() {
 		c.drop()
 		return
 	}
-	go c.serve()
+	go c.serve(nil, idle)
 }
 
 // rouse takes the connection into the book of those that are awake, for the sweeper to
@@ -163,13 +173,6 @@ func (w *sweeper) yield(c *conn) {
 	defer c.mu.Unlock()
 	if c.idle.CompareAndSwap(since, since|asked) {
 		c.h.Yield()
-	}
-}
-
-// know notes that connections may be parked on l.
-func (s *Server) know(l *loop.Loop) {
-	if _, known := s.loops.Load(l); !known {
-		s.loops.Store(l, struct{}{})
 	}
 }
 

@@ -29,8 +29,13 @@ func (x *exchange) pick() (*backend.Member, error) {
 	if err != backend.ErrFull || g.Conf().Queue == 0 {
 		return m, err
 	}
+	return x.pickInTurn()
+}
+
+// pickInTurn waits in the queue of the pool.
+func (x *exchange) pickInTurn() (*backend.Member, error) {
 	began := time.Now()
-	m, err = x.queue()
+	m, err := x.queue()
 	waited := time.Since(began)
 	x.stages.Queue += waited
 	x.connectBy = x.connectBy.Add(waited)

@@ -55,7 +55,7 @@ func (x *exchange) leave(server net.Conn, early, late []byte) (left bool) {
 	}
 	t := x.newRelayed()
 	_ = server.Close() // the connection lives on in fd
-	_, tcp := server.(*net.TCPConn)
+	tcp := server.RemoteAddr().Network() == "tcp"
 	x.departs = &departure{t, loop.Tunnel{
 		Client: loop.TunnelEnd{
 			FD: c.from.FD, TCP: c.from.Remote.IsValid(), Data: append(bytes.Clone(early), c.from.Data...),

@@ -91,6 +91,9 @@ func (x *exchange) fillLookup() {
 // guard refuses what the route does not take. A body without a length is
 // counted while it is sent on.
 func (x *exchange) guard() verdict {
+	if x.ride.desk != nil && !x.route.rides {
+		return leave
+	}
 	if limit := x.route.body; limit > 0 && x.req.ContentLength > limit {
 		return x.refuse(413, message.Client, "body_too_large", nil)
 	}

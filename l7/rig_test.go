@@ -3,6 +3,7 @@ package l7
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -44,7 +45,16 @@ type rig struct {
 // addresses of origins in turn.
 func newRig(t testing.TB, config string, origins ...string) *rig {
 	t.Helper()
+	return newRigWith(t, !*noLanes, config, origins...)
+}
+
+var noLanes = flag.Bool("nolanes", false, "serve all requests by goroutines")
+
+// newRigWith is newRig with lanes or without.
+func newRigWith(t testing.TB, lanes bool, config string, origins ...string) *rig {
+	t.Helper()
 	r := makeRig(t, Options{}, config, origins...)
+	r.server.noLanes = !lanes
 	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)

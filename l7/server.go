@@ -50,7 +50,9 @@ type Server struct {
 	date  dateLine
 	awake awake
 	desks sync.Pool // of *desk
-	loops sync.Map  // *loop.Loop to struct{}: where connections may be parked
+	loops sync.Map  // *loop.Loop to *lane: where connections may be parked
+
+	noLanes bool // every request is served by a goroutine; set before Serve
 
 	mu       sync.Mutex
 	store    *cache.Store // nil: no route has had a cache
@@ -81,6 +83,7 @@ func New(o Options) *Server {
 	}
 	s.snapshot.Store(&Snapshot{})
 	s.fetches.init()
+	s.showLanes()
 	s.sweeper.start(s)
 	return s
 }
@@ -170,6 +173,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.awake.each((*conn).kill)
 	s.limitParked(leaveAll)
 	s.endTunnels()
+	for l, ln := range s.loops.Range {
+		l.(*loop.Loop).Do(ln.(*lane).kill)
+	}
 	<-empty
 	return ctx.Err()
 }

@@ -65,6 +65,7 @@ type routeState struct {
 	body    int64       // largest request body, 0: no limit
 	act     *action     // what the route does beside its pool; nil: nothing
 	cache   *routeCache // nil: nothing is stored
+	rides   bool        // nothing of it waits for anything but its pool; see lane
 
 	requests  [statusClasses]*metric.Counter
 	seconds   *metric.Histogram
@@ -252,6 +253,7 @@ func (s *Server) buildSide(
 	if err := s.buildCache(l, r); err != nil {
 		return nil, err
 	}
+	r.rides = r.canRide()
 	return r, nil
 }
 

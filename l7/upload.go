@@ -196,6 +196,7 @@ func (x *exchange) dropConn() error {
 
 // dropUpstream ends the use of connection and member.
 func (x *exchange) dropUpstream() {
+	x.stopDialing()
 	_ = x.dropConn() // what the client did is known by now
 	x.giveBack()
 }

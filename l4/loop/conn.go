@@ -2,7 +2,6 @@ package loop
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -26,11 +25,11 @@ const (
 	PeerReset                  // the connection is broken, or the peer closed both directions
 )
 
-// Conn is a connection for goroutines: a [net.Conn] over a descriptor that a
-// loop gave away, driven by the runtime's poller. The descriptor is not
-// duplicated, so closing the Conn closes the connection.
+// Conn is a [net.Conn] over a descriptor that a loop gave away, driven by goroutines
+// and the runtime's poller, or over one that a loop drives itself: see [Loop.Raw]. The
+// descriptor is not duplicated, so closing the Conn closes the connection.
 //
-// Read, Write and the deadlines follow [net.Conn]; one goroutine may read while
+// With goroutines, Read, Write and the deadlines follow [net.Conn]; one goroutine may read while
 // another writes. Writev must not run at the same time as another Writev.
 type Conn struct {
 	file    *os.File
@@ -41,6 +40,7 @@ type Conn struct {
 	ticket  limit.Ticket
 	closed  atomic.Bool
 	finSent atomic.Bool
+	own     rawState
 
 	// The state of one Writev, kept here with its callback so that the call does not allocate.
 	iov      [][]byte
@@ -55,22 +55,9 @@ var _ net.Conn = (*Conn)(nil)
 // descriptor and released the ticket.
 func NewConn(h Handover) (*Conn, error) {
 	c := &Conn{data: h.Data, local: h.Local, remote: h.Remote, ticket: h.Ticket}
-	c.file = os.NewFile(uintptr(h.FD), "socket")
-	if c.file == nil {
-		c.ticket.Release()
-		return nil, fmt.Errorf("cannot take over connection: bad descriptor %d", h.FD)
+	if err := c.open(h.FD); err != nil {
+		return nil, err
 	}
-	raw, err := c.file.SyscallConn()
-	if err == nil {
-		// os.NewFile does not tell that the runtime's poller refused the descriptor; deadlines do.
-		err = c.file.SetDeadline(time.Time{})
-	}
-	if err != nil {
-		_ = c.Close() // the first error tells more
-		return nil, fmt.Errorf("cannot take over connection from %s: %w", h.Remote, err)
-	}
-	c.raw = raw
-	c.writeIov = c.writevOnce
 	return c, nil
 }
 
@@ -82,6 +69,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 			c.data = nil
 		}
 		return n, nil
+	}
+	if c.isRaw() {
+		return c.readRaw(p)
 	}
 	n, err := c.file.Read(p)
 	if err != nil && err != io.EOF {
@@ -95,6 +85,9 @@ func (c *Conn) Buffered() int { return len(c.data) }
 
 // Write writes all of p unless it returns an error.
 func (c *Conn) Write(p []byte) (int, error) {
+	if c.isRaw() {
+		return c.writeRaw(p)
+	}
 	n, err := c.file.Write(p)
 	if err != nil {
 		err = c.opError("write", err)
@@ -106,6 +99,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 // returns how many bytes went out. It consumes bufs: afterwards its slices hold
 // what was not written. It does not allocate for up to eight slices.
 func (c *Conn) Writev(bufs [][]byte) (int64, error) {
+	if c.isRaw() {
+		return c.writevRaw(bufs)
+	}
 	var total int64
 	for bufs = trim(bufs, 0); len(bufs) > 0; {
 		c.iov, c.iovN, c.iovErr = bufs, 0, nil
@@ -164,6 +160,10 @@ func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
+	if c.isRaw() {
+		c.closeRaw(false)
+		return nil
+	}
 	err := c.file.Close()
 	c.ticket.Release()
 	return err
@@ -205,6 +205,13 @@ func (c *Conn) Acknowledge() {
 // Reset closes the connection with an RST, so that the peer cannot take what it
 // has got so far for a whole. What the kernel has not sent yet is dropped.
 func (c *Conn) Reset() error {
+	if c.isRaw() {
+		if c.closed.Swap(true) {
+			return net.ErrClosed
+		}
+		c.closeRaw(true)
+		return nil
+	}
 	err := c.control("reset", func(fd int) error {
 		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
@@ -241,8 +248,14 @@ func peerState(revents int16, finSent bool) PeerState {
 	return PeerOpen
 }
 
-// SyscallConn gives access to the descriptor. The caller must not close it.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+// SyscallConn gives access to the descriptor. The caller must not close it. A raw Conn
+// has none to give.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if c.raw == nil {
+		return nil, errors.ErrUnsupported
+	}
+	return c.raw, nil
+}
 
 // RemoteAddrPort is the address of the peer without allocating; zero for a unix socket.
 func (c *Conn) RemoteAddrPort() netip.AddrPort { return c.remote }
@@ -257,13 +270,29 @@ func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.remote) }
 func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
 
 // SetDeadline implements [net.Conn].
-func (c *Conn) SetDeadline(t time.Time) error { return c.deadlineError(c.file.SetDeadline(t)) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	if c.isRaw() {
+		c.own.readBy, c.own.writeBy = t, t
+		return nil
+	}
+	return c.deadlineError(c.file.SetDeadline(t))
+}
 
 // SetReadDeadline implements [net.Conn]. Bytes handed over are served whatever the deadline.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.deadlineError(c.file.SetReadDeadline(t)) }
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.isRaw() {
+		c.own.readBy = t
+		return nil
+	}
+	return c.deadlineError(c.file.SetReadDeadline(t))
+}
 
 // SetWriteDeadline implements [net.Conn].
 func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if c.isRaw() {
+		c.own.writeBy = t
+		return nil
+	}
 	return c.deadlineError(c.file.SetWriteDeadline(t))
 }
 
@@ -275,6 +304,15 @@ func (c *Conn) deadlineError(err error) error {
 }
 
 func (c *Conn) control(op string, f func(fd int) error) error {
+	if c.isRaw() {
+		if c.closed.Load() {
+			return c.opError(op, net.ErrClosed)
+		}
+		if err := f(c.own.fd); err != nil {
+			return c.opError(op, err)
+		}
+		return nil
+	}
 	var errOp error
 	if err := c.raw.Control(func(fd uintptr) { errOp = f(int(fd)) }); err != nil {
 		return c.opError(op, err)

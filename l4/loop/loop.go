@@ -73,6 +73,7 @@ type Loop struct {
 	firstEphemeral uint16
 
 	onBackoff func()
+	onEnd     []func()
 
 	epoch   time.Time
 	now     time.Duration
@@ -119,6 +120,10 @@ func New(log *slog.Logger) (*Loop, error) {
 // OnBackoff sets what is called on the loop each time a listener backs off because
 // descriptors or memory ran out. It must not block, and is set before Listen.
 func (l *Loop) OnBackoff(fn func()) { l.onBackoff = fn }
+
+// OnEnd adds a function that is called on the loop when it ends: who has raw connections
+// there must take or close them. It is called on the loop.
+func (l *Loop) OnEnd(fn func()) { l.onEnd = append(l.onEnd, fn) }
 
 // Close stops the loop and returns when its goroutine has ended. Descriptors that
 // are still watched stay open: their owners must close them before. Owners of parked
@@ -234,6 +239,9 @@ func (l *Loop) run() {
 	l.closed = true
 	l.mu.Unlock()
 	l.runTasks() // those that came after the last look; from now on there are no more
+	for _, fn := range l.onEnd {
+		l.task(fn)
+	}
 	l.evict()
 	if err := l.p.close(); err != nil {
 		l.log.Error("cannot close event queue", "error", err)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -46,6 +47,7 @@ func timeout(reason, text string) error {
 //
 //   - io.EOF, ErrIdle, ErrInterrupted: no request came; close without an answer
 //   - ErrQuiet: no request came yet; after Yield only
+//   - loop.ErrAgain: the head is not there yet, and the net.Conn is raw: call it again
 //   - *message.Error: answer its Status and close; 408 when the head took longer
 //     than HeaderTimeout, however it trickled in
 //   - io.ErrUnexpectedEOF and errors of the net.Conn: the client is gone
@@ -78,7 +80,7 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 			return nil
 		}
 		if err := c.readHead(began); err != nil {
-			if err != ErrQuiet {
+			if err != ErrQuiet && err != loop.ErrAgain {
 				in.broken, in.quiet = true, began.IsZero()
 			}
 			return err
@@ -194,6 +196,8 @@ func (c *Conn) readHead(began time.Time) error {
 		switch {
 		case n > 0:
 			return nil
+		case err == loop.ErrAgain:
+			return err
 		case err == io.EOF && !began.IsZero():
 			return io.ErrUnexpectedEOF
 		case err != nil && !isTimeout(err):
@@ -219,7 +223,7 @@ func (c *Conn) read(p []byte) (int, error) {
 	if n > 0 {
 		return n, nil // what else happened will happen again
 	}
-	if err != nil {
+	if err != nil && err != loop.ErrAgain {
 		c.in.dl = lazy{} // the deadline may have been Interrupt's
 	}
 	return n, err

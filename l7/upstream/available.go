@@ -17,6 +17,15 @@ func (c *Conn) available() bool {
 	}
 	c.chooseBuffer()
 	r.r, r.w = r.base, r.base
+	if nc := c.loop.nc; nc != nil {
+		n, err := nc.Read(c.buffer()[r.w:])
+		if err != nil || n == 0 {
+			return false // as below
+		}
+		r.w, r.again = r.w+n, false
+		r.full = r.w == len(c.buffer())
+		return true
+	}
 	c.received = 0
 	if err := c.raw.Control(c.receiveFn); err != nil || c.received <= 0 {
 		return false // what is wrong will be told by the read that waits

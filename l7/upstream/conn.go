@@ -35,6 +35,8 @@ type Conn struct {
 	received   int              // result of receive
 	idlePool   *idlePool
 	generation uint64
+	endpoint   uint64   // of the idle pool
+	loop       loopSide // of a connection of a Lane
 
 	// Set when it is lent.
 	name        string // of the member
@@ -83,6 +85,18 @@ type readSide struct {
 	hint    time.Duration // for how long; 0: it does not say
 	decoder message.Body
 	err     error // of decoder, behind data that was still returned
+	again   bool  // the wait for a head or a piece of the body has begun, and its limit is set
+}
+
+// bind prepares calls to the socket of c below what c.nc may be.
+func (c *Conn) bind(nc syscall.Conn) {
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		c.close()
+		return
+	}
+	c.raw = raw
+	c.peekFn, c.receiveFn = c.peek, c.receive
 }
 
 // lend prepares the connection for a new exchange.
@@ -96,7 +110,7 @@ func (c *Conn) lend(n *counters, tg *target, reused bool) {
 	w, r := &c.write, &c.read
 	w.head, w.framing, w.left = nil, message.None, 0
 	r.r, r.w, r.base, r.full, r.interim = 0, 0, 0, false, 0
-	r.final, r.keep, r.hint, r.err = false, false, 0, nil
+	r.final, r.keep, r.hint, r.err, r.again = false, false, 0, nil, false
 	c.lent.Store(true)
 	n.inUse.Add(1)
 }
@@ -121,7 +135,7 @@ func (c *Conn) Release() {
 			idle = min(idle, c.read.hint)
 		}
 		c.idleUntil = time.Now().Add(idle)
-		if c.idlePool.put(c, c.maxIdle) {
+		if c.loop.lane != nil && c.loop.lane.put(c) || c.loop.lane == nil && c.idlePool.put(c, c.maxIdle) {
 			return
 		}
 	}

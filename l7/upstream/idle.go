@@ -12,6 +12,7 @@ import (
 type idlePool struct {
 	mu   sync.Mutex
 	idle []*Conn // oldest first
+	raw  int     // idle connections of lanes
 	// generation counts the times the endpoint went down: a connection made
 	// before is not kept after its exchange.
 	generation uint64
@@ -63,13 +64,49 @@ func (p *idlePool) take(now time.Time, tlsID string) *Conn {
 func (p *idlePool) put(c *Conn, maxIdle int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.retired || p.generation != c.generation || len(p.idle) >= maxIdle {
+	if p.retired || p.generation != c.generation || len(p.idle)+p.raw >= maxIdle {
 		return false
 	}
 	p.idle = append(p.idle, c)
 	p.quiet = 0
 	c.counters.idle.Add(1)
 	return true
+}
+
+// putRaw counts c as idle on a lane, and reports whether it may be.
+func (p *idlePool) putRaw(c *Conn, maxIdle int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.retired || p.generation != c.generation || len(p.idle)+p.raw >= maxIdle {
+		return false
+	}
+	p.raw++
+	p.quiet = 0
+	c.counters.idle.Add(1)
+	return true
+}
+
+// takeRaw takes putRaw back, and reports whether c may be used.
+func (p *idlePool) takeRaw(c *Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.raw--
+	c.counters.idle.Add(-1)
+	return !p.retired && p.generation == c.generation
+}
+
+// isCurrent reports whether connections of a generation may still be used.
+func (p *idlePool) isCurrent(generation uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.retired && p.generation == generation
+}
+
+// hasRaw reports whether lanes have idle connections.
+func (p *idlePool) hasRaw() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.raw > 0
 }
 
 // begin returns the generation for a new connection; ok is false when the pool
@@ -113,7 +150,7 @@ func (p *idlePool) reap(now time.Time) (retired bool) {
 	clear(p.idle[len(kept):])
 	p.idle = kept
 	p.quiet++
-	if len(kept) == 0 && p.quiet > reapsUntilRetired {
+	if len(kept) == 0 && p.raw == 0 && p.quiet > reapsUntilRetired {
 		p.retired = true
 	}
 	retired = p.retired

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -27,6 +28,9 @@ const (
 //
 // It may be called while the request body is still being sent: a backend may
 // answer early. Timeouts.Head starts when the request was sent wholly.
+//
+// On a connection of a [Lane] the error may be loop.ErrAgain, which changes nothing: it
+// is to be called again when there is more.
 func (c *Conn) ReadHead(resp *message.Response, method []byte) error {
 	r := &c.read
 	resp.Reset()
@@ -36,7 +40,7 @@ func (c *Conn) ReadHead(resp *message.Response, method []byte) error {
 	if r.r == r.w {
 		r.r, r.w = 0, 0
 	}
-	for waited := false; ; {
+	for {
 		n, err := resp.Parse(r.head.B[r.r:r.w], method, c.t.limits)
 		if err != nil {
 			return c.fail(StageHead, err)
@@ -46,15 +50,19 @@ func (c *Conn) ReadHead(resp *message.Response, method []byte) error {
 			break
 		}
 		c.makeRoomForHead()
-		if !waited {
+		if !r.again {
 			c.waitHead()
-			waited = true
+			r.again = true
 		}
-		if err = c.fill(r.head.B); err != nil {
+		switch err = c.fill(r.head.B); {
+		case err == loop.ErrAgain:
+			return err
+		case err != nil:
 			return c.fail(StageHead, err)
 		}
 		c.answered.Store(true)
 	}
+	r.again = false
 	c.haveHead()
 	if resp.IsInterim() {
 		if r.interim++; r.interim > maxInterim {
@@ -93,7 +101,8 @@ func (c *Conn) makeRoomForHead() {
 // ReadBody returns the next piece of the body, with the framing taken off. It is
 // never empty without an error and valid until the next call. The error is io.EOF
 // when the body is complete, and only then: a body cut short, by whatever cause,
-// gives an *Error. Timeouts.Body limits each wait.
+// gives an *Error. Timeouts.Body limits each wait. On a connection of a [Lane] the error
+// may be loop.ErrAgain, as in ReadHead.
 func (c *Conn) ReadBody() ([]byte, error) {
 	for {
 		if data, err := c.take(); data != nil || err != nil {
@@ -164,8 +173,15 @@ func (c *Conn) fillBody() error {
 	r := &c.read
 	c.chooseBuffer()
 	r.r, r.w = r.base, r.base
-	c.waitBody()
+	if !r.again {
+		c.waitBody()
+		r.again = true
+	}
 	err := c.fill(c.buffer())
+	if err == loop.ErrAgain {
+		return err
+	}
+	r.again = false
 	if errors.Is(err, io.EOF) {
 		if r.decoder.EOF() == nil {
 			r.keep = false
@@ -226,9 +242,8 @@ func (c *Conn) fill(b []byte) error {
 			r.full = r.w == len(b)
 			return nil
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.isExpired() {
-			continue
+		if err == loop.ErrAgain || !errors.Is(err, os.ErrDeadlineExceeded) || c.isExpired() {
+			return err
 		}
-		return err
 	}
 }

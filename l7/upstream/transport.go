@@ -63,6 +63,7 @@ type Transport struct {
 	idle     atomic.Pointer[map[uint64]*idlePool] // by Endpoint.ID
 	counters atomic.Pointer[map[string]*counters] // by group
 	closed   bool                                 // under mu
+	lanes    []*Lane                              // under mu
 
 	// What Drop took out of the pools, for the reaper to close.
 	dropMu  sync.Mutex
@@ -101,11 +102,18 @@ func (t *Transport) Close() {
 	t.closed = true
 	pools := *t.idle.Load()
 	t.idle.Store(&map[uint64]*idlePool{})
+	lanes := t.lanes
 	t.mu.Unlock()
 	close(t.stop)
 	<-t.done
 	for _, p := range pools {
 		closeAll(p.drop(true))
+	}
+	for _, ln := range lanes {
+		ended := make(chan struct{})
+		if ln.loop.Do(func() { defer close(ended); ln.end() }) {
+			<-ended
+		}
 	}
 	t.closeDropped()
 }
@@ -130,6 +138,13 @@ func (t *Transport) drop(endpoint uint64) {
 		return
 	}
 	conns := p.drop(false)
+	if p.hasRaw() {
+		t.mu.Lock()
+		for _, ln := range t.lanes {
+			ln.loop.Do(func() { ln.drop(endpoint) })
+		}
+		t.mu.Unlock()
+	}
 	if len(conns) == 0 {
 		return
 	}

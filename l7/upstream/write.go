@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"weir/l4/loop"
 	"weir/l7/message"
 	"weir/pool"
 )
@@ -146,6 +147,8 @@ func (c *Conn) writeVec() error {
 		var m int
 		m, err = c.nc.Write(w.vec[0])
 		n = int64(m)
+	} else if nc, ok := c.nc.(*loop.Conn); ok {
+		n, err = nc.Writev(w.vec)
 	} else {
 		n, err = w.vec.WriteTo(c.nc)
 	}

@@ -38,6 +38,11 @@ var (
 		Name: "weir_l7_active_requests", Kind: KindGauge, Labels: []string{"listener"},
 		Help: "Requests being answered.",
 	}
+	L7LaneRequests = &Def{
+		Name: "weir_l7_lane_requests_total", Kind: KindCounter, Labels: []string{"result"},
+		Help: "Requests that were read on the event loop of their connection, by result: served there, or left " +
+			"to a goroutine because something else than the answer of a server had to be waited for.",
+	}
 	L7Tunnels = &Def{
 		Name: "weir_l7_tunnels", Kind: KindGauge, Labels: []string{"listener"},
 		Help: "Tunnels that are open: WebSockets and what CONNECT opened, which are active requests too.",
@@ -82,6 +87,7 @@ var (
 
 var l7Defs = []*Def{
 	L7Requests, L7RequestSeconds, L7Errors, L7Retries, L7RetriesDenied, L7Hedges, L7HedgesWon,
-	L7Mirrored, L7Active, L7ActiveRequests, L7Tunnels, L7ReceivedBytes, L7SentBytes, L7Truncated, L7Handshakes,
+	L7Mirrored, L7Active, L7ActiveRequests, L7LaneRequests, L7Tunnels, L7ReceivedBytes, L7SentBytes,
+	L7Truncated, L7Handshakes,
 	L7UpstreamConnects, L7UpstreamReuses, L7UpstreamStale, L7UpstreamIdle,
 }

@@ -68,10 +68,13 @@ func startExplained(t *testing.T) (w *weir, web, edge string) {
 [pool.hashed]
 servers = [%q, %q, %q]
 balance = "source_hash"
+keepalive = { idle_timeout = "1s" }
 [pool.turns]
 servers = [%q, %q]
+keepalive = { idle_timeout = "1s" }
 [pool.one]
 servers = [%q]
+keepalive = { idle_timeout = "1s" }
 [[l4]]
 name = "edge"
 listen = [%q]
