@@ -229,7 +229,7 @@ func isNameList(b []byte) bool {
 	some := false
 	for rest, more := b, true; more; {
 		var name []byte
-		name, rest, more = bytes.Cut(rest, comma)
+		name, rest, more = cut(rest, ',')
 		if name = trim(name); len(name) == 0 {
 			continue
 		}
@@ -246,7 +246,7 @@ func (c *control) names(field []byte) bool {
 	for _, list := range c.named[:c.nNamed] {
 		for rest, more := list, true; more; {
 			var name []byte
-			name, rest, more = bytes.Cut(rest, comma)
+			name, rest, more = cut(rest, ',')
 			if equalFold(trim(name), field) {
 				return true
 			}
@@ -255,7 +255,13 @@ func (c *control) names(field []byte) bool {
 	return false
 }
 
-var comma = []byte{','} // only read
+// cut is bytes.Cut at one octet.
+func cut(b []byte, at byte) (before, after []byte, found bool) {
+	if i := bytes.IndexByte(b, at); i >= 0 {
+		return b[:i], b[i+1:], true
+	}
+	return b, nil, false
+}
 
 // trim removes optional white space from both ends. What is not nil stays so.
 func trim(b []byte) []byte {

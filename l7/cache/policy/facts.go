@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"bytes"
-
 	"weir/l7/message"
 )
 
@@ -82,7 +80,7 @@ func isSetCookie(f *message.Field) bool {
 // parseAge reads the value of an Age field: the first member of what may be a list by
 // mistake; 0 for what is no number of seconds (RFC 9111 section 5.1).
 func parseAge(v []byte) int64 {
-	first, _, _ := bytes.Cut(v, comma)
+	first, _, _ := cut(v, ',')
 	return max(parseDelta(trim(first)), 0)
 }
 

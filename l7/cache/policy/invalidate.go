@@ -22,12 +22,12 @@ func Invalidates(method []byte, status int) bool {
 // are those of req. It is not ok, and nothing may be invalidated, where that URL has
 // another origin than the target, or cannot be a target here.
 func AppendReferenceKey(dst []byte, k *KeyPolicy, scheme string, req *message.Request, ref []byte) ([]byte, bool) {
-	ref, _, _ = bytes.Cut(trim(ref), hash)
+	ref, _, _ = cut(trim(ref), '#')
 	rest, ok := sameOrigin(ref, scheme, req)
 	if !ok {
 		return dst, false
 	}
-	path, query, has := bytes.Cut(rest, question)
+	path, query, has := cut(rest, '?')
 	var buf [256]byte
 	full := buf[:0]
 	switch {
@@ -51,7 +51,7 @@ func AppendReferenceKey(dst []byte, k *KeyPolicy, scheme string, req *message.Re
 	return k.appendKey(dst, scheme, req, match, query, has), true
 }
 
-var hash, question, slashes = []byte{'#'}, []byte{'?'}, []byte("//") // only read
+var slashes = []byte("//") // only read
 
 // sameOrigin takes scheme and authority off a reference, and reports whether they are
 // those of the target (RFC 9110 section 4.3.1). Where there are none they are.

@@ -151,8 +151,8 @@ func appendCookies(dst []byte, name string, fields []message.Field) []byte {
 		}
 		for rest, more := fields[i].Value, true; more; {
 			var pair []byte
-			pair, rest, more = bytes.Cut(rest, semicolon)
-			key, value, _ := bytes.Cut(pair, equals)
+			pair, rest, more = cut(rest, ';')
+			key, value, _ := cut(pair, '=')
 			if string(trim(key)) == name {
 				dst = appendPart(append(dst, 1), trim(value))
 			}
@@ -160,5 +160,3 @@ func appendCookies(dst []byte, name string, fields []message.Field) []byte {
 	}
 	return append(dst, 0)
 }
-
-var semicolon, equals, ampersand = []byte{';'}, []byte{'='}, []byte{'&'} // only read

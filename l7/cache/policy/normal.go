@@ -9,7 +9,7 @@ import (
 
 // maxItems bounds the items of a list that are sorted; a longer one is compared as it
 // is written.
-const maxItems = 32
+const maxItems = 16
 
 // appendNormal appends the values of a field in a form that is the same for values of
 // the same meaning.
@@ -198,11 +198,11 @@ func readItems(items []item, id message.ID, name []byte, fields []message.Field)
 		}
 		for rest, more := fields[i].Value, true; more; {
 			var one []byte
-			one, rest, more = bytes.Cut(rest, comma)
+			one, rest, more = cut(rest, ',')
 			if one = trim(one); len(one) == 0 {
 				continue
 			}
-			token, params, weighted := bytes.Cut(one, semicolon)
+			token, params, weighted := cut(one, ';')
 			it := item{trim(token), 1000}
 			if weighted {
 				it.weight = parseWeight(trim(params))

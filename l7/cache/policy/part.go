@@ -21,8 +21,8 @@ func ParseContentRange(value []byte) (p Part, ok bool) {
 	if len(value) < len(unit) || !bytes.EqualFold(value[:len(unit)], []byte(unit)) {
 		return Part{}, false
 	}
-	span, total, found := bytes.Cut(value[len(unit):], []byte("/"))
-	first, last, dash := bytes.Cut(span, []byte("-"))
+	span, total, found := cut(value[len(unit):], '/')
+	first, last, dash := cut(span, '-')
 	if !found || !dash {
 		return Part{}, false
 	}

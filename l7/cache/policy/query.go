@@ -23,7 +23,7 @@ func (k *KeyPolicy) appendQuery(dst, query []byte, has bool) []byte {
 	start := len(dst)
 	for rest, more := query, has; more; {
 		var pair []byte
-		pair, rest, more = bytes.Cut(rest, ampersand)
+		pair, rest, more = cut(rest, '&')
 		if len(pair) == 0 || !p.keeps(pair) {
 			continue
 		}
@@ -56,10 +56,10 @@ func appendPair(dst []byte, start int, pair []byte) []byte {
 // insertPair inserts a parameter behind those with a name that is not greater: the order
 // of values of one name counts.
 func insertPair(pairs [][]byte, pair []byte) [][]byte {
-	name, _, _ := bytes.Cut(pair, equals)
+	name, _, _ := cut(pair, '=')
 	i := len(pairs)
 	for ; i > 0; i-- {
-		if before, _, _ := bytes.Cut(pairs[i-1], equals); bytes.Compare(before, name) <= 0 {
+		if before, _, _ := cut(pairs[i-1], '='); bytes.Compare(before, name) <= 0 {
 			break
 		}
 	}
@@ -78,7 +78,7 @@ func (p *KeyParts) keeps(pair []byte) bool {
 	if p.Query == AllParams || bytes.IndexByte(pair, ';') >= 0 {
 		return true
 	}
-	name, _, _ := bytes.Cut(pair, equals)
+	name, _, _ := cut(pair, '=')
 	for _, want := range p.Params {
 		switch {
 		case p.Query == WithoutParams && string(name) == want:

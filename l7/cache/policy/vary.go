@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"bytes"
-
 	"weir/l7/message"
 )
 
@@ -23,7 +21,7 @@ func AppendVary(dst []byte, fields []message.Field) (names []byte, ok bool) {
 		}
 		for rest, more := fields[i].Value, true; more; {
 			var name []byte
-			name, rest, more = bytes.Cut(rest, comma)
+			name, rest, more = cut(rest, ',')
 			if name = trim(name); len(name) == 0 {
 				continue
 			}
@@ -91,7 +89,7 @@ func appendLower(dst, b []byte) []byte {
 func AppendVariant(dst, names []byte, fields []message.Field) []byte {
 	for more := len(names) > 0; more; {
 		var name []byte
-		name, names, more = bytes.Cut(names, comma)
+		name, names, more = cut(names, ',')
 		start := len(dst)
 		if id := message.Lookup(name); !hasField(fields, id, name) {
 			dst = append(dst, 0)
