@@ -226,5 +226,8 @@ func TestJudgePart(t *testing.T) {
 	f(part+fresh+"\nContent-Length: 6", PartialContent)
 	f(part+"Cache-Control: no-store", NoStore)
 	f("status: 206\n"+fresh, PartialContent)
+	if _, _, got := JudgePart(&Config{}, request(t, "HEAD /a HTTP/1.1"), response(t, part+fresh), now, now); got != NotGet {
+		t.Errorf("to HEAD: %s", got)
+	}
 	f("status: 206\nContent-Type: multipart/byteranges; boundary=a\n"+fresh, PartialContent)
 }

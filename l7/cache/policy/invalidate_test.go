@@ -145,6 +145,11 @@ func TestTags(t *testing.T) {
 	for range Tags(response(t, "Cache-Groups: \"a\", \"b\"").Fields) {
 		break
 	}
+	for _, lines := range []string{"Cache-Groups: \"a\", \"b\"", "Surrogate-Key: a b", "Cache-Tag: a, b\nSurrogate-Key: c"} {
+		for range Tags(response(t, lines).Fields) {
+			break
+		}
+	}
 }
 
 // TestInvalidatedGroups: RFC 9875 section 3: only unsafe methods, only their success.

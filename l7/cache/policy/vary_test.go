@@ -93,6 +93,9 @@ func TestVariants(t *testing.T) {
 	f("A", "A: \"1\" , 2", "A: \"1\",2", true)
 	f("User-Agent", "User-Agent: a, b", "User-Agent: a,b", false)
 	f("Cookie", "Cookie: a=1; b=2", "Cookie: b=2; a=1", false)
+	f("Referer", "Referer: a, b", "Referer: a,b", false)
+	f("Origin", "Origin: a", "Origin: b", false)
+	f("Host", "Host: a", "Host: b", false)
 
 	// A field for this connection only is not seen by the backend.
 	f("A", "Connection: a\nA: 1", "", true)
@@ -120,6 +123,7 @@ func TestVaryAcceptEncoding(t *testing.T) {
 	f("*, gzip;q=0", "*", false)
 	f("identity, *;q=0", "*;q=0", false)
 	f("gzip, dcb", "gzip, DCB", true)
+	f("compress", "x-compress", true)
 	f("", "identity", true)
 	f("", "gzip", false)
 	f("gzip;q=2", "gzip;q=3", false) // malformed: as they are
@@ -176,6 +180,8 @@ func TestWeights(t *testing.T) {
 	f("q=2", -1)
 	f("q=0.1234", -1)
 	f("q=.5", -1)
+	f("q=0x5", -1)
+	f("q=0.x", -1)
 	f("q=-1", -1)
 	f("q=0,5", -1)
 	f("q = 1", -1)
