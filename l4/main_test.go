@@ -120,6 +120,26 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
+// hold stops all loops, as soon as it returns and until release is called.
+func (w *world) hold() (release func()) {
+	w.t.Helper()
+	held, free := make(chan struct{}), make(chan struct{})
+	for _, s := range w.srv.shards {
+		s.loop.Do(func() {
+			held <- struct{}{}
+			<-free
+		})
+	}
+	for range w.srv.shards {
+		select {
+		case <-held:
+		case <-time.After(patience):
+			w.t.Fatal("a loop does not take a function")
+		}
+	}
+	return func() { close(free) }
+}
+
 // openFDs counts descriptors. Pipes are left out: the standard library keeps some
 // for the splice behind io.Copy until the garbage collector takes them.
 func openFDs(t testing.TB) int {

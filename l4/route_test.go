@@ -77,11 +77,15 @@ func TestRouteByProtocol(t *testing.T) {
 func TestUnfinishedProtocolNeverReachesTheFallback(t *testing.T) {
 	f := func(first string, why reason, end func(c *net.TCPConn)) {
 		t.Helper()
-		c := conf.L4{Pool: "rest", ServerFirstWait: 10 * time.Millisecond, SniffTimeout: 100 * time.Millisecond}
+		c := conf.L4{Pool: "rest", ServerFirstWait: 200 * time.Millisecond, SniffTimeout: 400 * time.Millisecond}
 		w, addr := protocolWorld(t, c)
+		// A client that is silent for server_first_wait has the fallback. On a busy machine
+		// this one may be, unless the loops see the connection with its first bytes.
+		release := w.hold()
 		conn := dial(t, addr)
 		send(t, conn, first)
 		end(conn)
+		release()
 		if got, _ := io.ReadAll(conn); len(got) > 0 {
 			t.Errorf("%q: got %q", first, got)
 		}
