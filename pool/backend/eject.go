@@ -73,7 +73,7 @@ func (m *Member) failed(o Outcome, times uint32, limit int) {
 // succeeded counts for the part of failures, where that is looked at.
 func (m *Member) succeeded() {
 	if c := &m.group.Conf().Ejection; c.FailurePercent > 0 {
-		r := &m.endpoint.rate
+		r := &m.rate
 		r.turn(time.Now(), c.Window)
 		r.good.Add(1)
 	}
@@ -86,10 +86,18 @@ func (m *Member) failedOften(o Outcome) {
 	if c.FailurePercent == 0 {
 		return
 	}
-	e.rate.turn(time.Now(), c.Window)
-	e.rate.bad.Add(1)
-	if c.Enabled && e.Usable() && e.rate.exceeds(c.FailurePercent, c.MinRequests) {
+	m.rate.turn(time.Now(), c.Window)
+	m.rate.bad.Add(1)
+	if c.Enabled && e.Usable() && m.rate.exceeds(c.FailurePercent, c.MinRequests) {
 		m.group.r.eject(m, o)
+	}
+}
+
+// forgetRates begins all counting of parts anew. Each group counts for itself, in windows
+// of its own length. Registry.mu is held.
+func (e *Endpoint) forgetRates() {
+	for _, m := range e.members {
+		m.rate.reset()
 	}
 }
 
@@ -134,7 +142,7 @@ func (r *Registry) markEjected(m *Member, cause Outcome) bool {
 	e.gateway.Store(0)
 	e.timeouts.Store(0)
 	e.outraced.Store(0)
-	e.rate.reset()
+	e.forgetRates()
 	e.ejected.Store(true)
 	r.rebuildAround(e, now)
 	r.wakeKeeper()
@@ -168,7 +176,7 @@ func (r *Registry) readmit(e *Endpoint, now time.Time, why string) {
 	e.gateway.Store(0)
 	e.timeouts.Store(0)
 	e.outraced.Store(0)
-	e.rate.reset()
+	e.forgetRates()
 	e.probation.Store(true)
 	e.ejected.Store(false)
 	r.rebuildAround(e, now)

@@ -86,7 +86,6 @@ type Endpoint struct {
 	timeouts  atomic.Uint32 // connect timeouts in a row
 	outraced  atomic.Uint32 // lost races in a row
 	badCheck  atomic.Bool   // the last check failed
-	rate      rate          // of sessions and exchanges, where a group asks for it
 	probation atomic.Bool   // back from an ejection, and nothing has gone well since
 
 	// The rest is guarded by Registry.mu.

@@ -19,6 +19,7 @@ type Member struct {
 	sent     atomic.Uint64
 	_        [24]byte
 	latency  latency
+	rate     rate // of sessions and exchanges, where the group asks for it
 	adapted  adapted
 
 	id       uint32

@@ -41,6 +41,36 @@ func TestFailurePercentEjects(t *testing.T) {
 	f(true, 100, 20, 1, 0)
 }
 
+// Pools that share a server look at windows of their own: neither begins the other's.
+func TestFailurePercentOfTwoPools(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New(Options{})
+		defer r.Close()
+		one, other := testPool("one", "", servers(1, 1, 1)), testPool("other", "", servers(1, 1, 1))
+		for i, p := range []*conf.Pool{&one, &other} {
+			p.Ejection.FailurePercent, p.Ejection.MinRequests = 30, 20
+			p.Ejection.Window = time.Duration(i+1) * 7 * time.Second
+		}
+		s := commit(t, r, one, other)
+		a, b := s.Group("one").Members()[0], s.Group("other").Members()[0]
+		if a.Endpoint() != b.Endpoint() {
+			t.Fatal("they do not share the server")
+		}
+		time.Sleep(time.Until(time.Now().Truncate(14 * time.Second).Add(14 * time.Second))) // both windows' start
+		for range 30 {
+			for _, m := range []*Member{a, b} {
+				m.Report(ServerError)
+				m.Report(Success)
+				m.Report(Success)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if a.Endpoint().Usable() {
+			t.Error("a third of 180 requests failed, and the server was not ejected")
+		}
+	})
+}
+
 // What a server did before its ejection does not count after it.
 func TestFailurePercentStartsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
