@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -117,4 +118,43 @@ func TestMadeHostIsPrivate(t *testing.T) {
 	f(`path = "/u/{id}"`+"\n"+`rewrite_host = "{id}.internal"`, "/u/T1", public, cookie)
 	f(`path = "/u/{id}"`+"\n"+`rewrite_host = "{id}.internal:8080"`, "/u/t1", public, cookie)
 	f(`path = "/u/{id}"`+"\n"+`rewrite_host = "{id}.internal."`, "/u/t1", public, cookie)
+}
+
+// Behind a proxy that ends TLS and is trusted to say so, the client's scheme is https: in
+// what names a server, and for what goes over TLS only.
+func TestSchemeBehindProxy(t *testing.T) {
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "http://app.internal/x")
+	})
+	f := func(trusted, proto, wantLocation string, wantSecure bool) {
+		t.Helper()
+		r := newRig(t, fmt.Sprintf(`
+			pool.app = { servers = [%q], sticky = { cookie = "lb" } }
+			pool.none = { servers = ["127.0.0.1:1"] }
+			[[l7]]
+			name = "web"
+			listen = ["127.0.0.1:0"]
+			trusted_proxies = [%q]
+			[[l7.route]]
+			split = [{ pool = "app" }, { pool = "none", weight = 0 }]
+			sticky = { cookie = "side" }
+			rewrite_host = "app.internal"
+		`, o.addr, trusted))
+		c := r.dial()
+		c.send("GET / HTTP/1.1\r\nHost: www.example.com\r\nX-Forwarded-Proto: %s\r\n\r\n", proto)
+		res, _, err := c.response("GET")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Header.Get("Location"); got != wantLocation {
+			t.Errorf("%s says %s: got Location %q, want %q", trusted, proto, got, wantLocation)
+		}
+		cookies := res.Cookies()
+		if len(cookies) != 2 || cookies[0].Secure != wantSecure || cookies[1].Secure != wantSecure {
+			t.Errorf("%s says %s: got %q, want Secure %v", trusted, proto, res.Header["Set-Cookie"], wantSecure)
+		}
+	}
+	f("127.0.0.0/8", "https", "https://www.example.com/x", true)
+	f("127.0.0.0/8", "http", "http://www.example.com/x", false)
+	f("10.0.0.0/8", "https", "http://www.example.com/x", false)
 }

@@ -97,7 +97,7 @@ func (x *exchange) appendSticky(dst []byte) []byte {
 	dst = append(dst, '=')
 	dst = append(dst, x.sticky...)
 	dst = append(dst, sp.attributes...)
-	if x.scheme == "https" {
+	if x.clientScheme() == "https" {
 		dst = append(dst, "; Secure"...)
 	}
 	return append(dst, '\r', '\n')

@@ -103,7 +103,7 @@ func (x *exchange) appendPin(dst []byte) []byte {
 	dst = append(dst, '=')
 	dst = append(dst, value...)
 	dst = append(dst, p.attributes...)
-	if p.auto && x.scheme == "https" {
+	if p.auto && x.clientScheme() == "https" {
 		dst = append(dst, "; Secure"...)
 	}
 	return append(dst, '\r', '\n')

@@ -86,11 +86,11 @@ func (x *exchange) appendPublic(dst []byte, f *message.Field) ([]byte, bool) {
 	by.addr, _ = netip.ParseAddrPort(x.server())
 	switch f.Known {
 	case message.Refresh:
-		dst, ok = names.appendPublicRefresh(dst, f.Value, by, x.scheme, x.req.Authority)
+		dst, ok = names.appendPublicRefresh(dst, f.Value, by, x.clientScheme(), x.req.Authority)
 	case message.SetCookie:
 		dst, ok = names.appendPublicCookie(dst, f.Value, by, unbracket(x.req.Host))
 	default:
-		dst, ok = names.appendPublicURL(dst, f.Value, by, x.scheme, x.req.Authority)
+		dst, ok = names.appendPublicURL(dst, f.Value, by, x.clientScheme(), x.req.Authority)
 	}
 	if !ok {
 		return dst[:start], false
