@@ -60,7 +60,7 @@ http_only = true
 			{
 				name: "secure", def: `"auto"`,
 				value: one(func(s *PoolSticky) *string { return &s.Secure }, choice("auto", "always", "never")),
-				doc:   "The attribute Secure. `auto`: on connections with TLS.",
+				doc:   "The attribute Secure. `auto`: where clients use TLS, with Weir or with a trusted proxy in front.",
 			},
 			{
 				name: "http_only", def: "true",
