@@ -60,7 +60,7 @@ http_only = true
 			{
 				name: "secure", def: `"auto"`,
 				value: one(func(s *PoolSticky) *string { return &s.Secure }, choice("auto", "always", "never")),
-				doc:   "The attribute Secure. `auto`: where clients use TLS, with Weir or with a trusted proxy in front.",
+				doc:   "The attribute Secure. `auto`: where clients use TLS, to Weir or to a trusted proxy.",
 			},
 			{
 				name: "http_only", def: "true",

@@ -57,14 +57,11 @@ func (e *Explanation) act(x *exchange) {
 	}
 	x.beginValues(a)
 	e.faults(a.fault)
-	v := next
 	switch {
 	case a.redirect != nil:
-		v = x.redirectTo(a.redirect)
-	case a.fixed != nil:
-		v = respond
-	default:
-		v = x.rewrite(a)
+		x.redirectTo(a.redirect)
+	case a.fixed == nil:
+		x.rewrite(a)
 	}
 	if x.fault.reason != "" {
 		e.answered(x)
@@ -80,7 +77,7 @@ func (e *Explanation) act(x *exchange) {
 		}
 	case a.fixed != nil:
 		e.Status, e.Body = a.fixed.status, string(a.fixed.body)
-	case v == next && a.files == nil:
+	case a.files == nil:
 		e.sendOn(x)
 		e.mirror(x, a.mirror)
 	}

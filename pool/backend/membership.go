@@ -151,7 +151,9 @@ func (g *Group) hide(m *Member) {
 	for _, state := range []State{StateHealthy, StateEjected, StateDown} {
 		r.Unregister(metric.BackendStateChanges, g.name, m.name, state.String())
 	}
-	for _, cause := range []Outcome{Refused, ConnectTimeout, Reset, Timeout, ServerError, GatewayError, Unreachable, Outraced} {
+	for _, cause := range []Outcome{
+		Refused, ConnectTimeout, Reset, Timeout, ServerError, GatewayError, Unreachable, Outraced,
+	} {
 		r.Unregister(metric.BackendEjections, g.name, m.name, cause.String())
 	}
 	for _, result := range []string{checkOK, checkFailed, checkLocal} {
