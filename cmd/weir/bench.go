@@ -67,7 +67,7 @@ type benchRunCmd struct {
 	Method    string   `placeholder:"NAME" help:"HTTP method. Default: GET, or POST with --size."`
 	Header    []string `short:"H" sep:"none" placeholder:"FIELD" help:"HTTP field to add, NAME:VALUE, repeatable."`
 	Host      string   `placeholder:"NAME" help:"HTTP host, instead of the one of the URL."`
-	Size      size     `placeholder:"SIZE" help:"Request body or message, as 64KiB. Default: none; 64 for --tcp, --udp, --ws."`
+	Size      size     `placeholder:"SIZE" help:"Request body or message. Default: none; 64 for --tcp, --udp, --ws."`
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Length    int64    `placeholder:"BYTES" help:"The right length of an HTTP response body; -1: none. Default: any."`
 	Verify    bool     `help:"Compare the checksums of HTTP response bodies."`

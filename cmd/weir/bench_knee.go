@@ -31,7 +31,7 @@ type benchKneeCmd struct {
 
 	Method    string   `placeholder:"NAME" help:"HTTP method. Default: GET, or POST with --size."`
 	Header    []string `short:"H" sep:"none" placeholder:"FIELD" help:"HTTP field to add, NAME:VALUE, repeatable."`
-	Size      size     `placeholder:"SIZE" help:"Request body, or message, as 64KiB. Default: none; 64 for --tcp and --ws."`
+	Size      size     `placeholder:"SIZE" help:"Request body, or message. Default: none; 64 for --tcp and --ws."`
 	Status    int      `placeholder:"CODE" help:"The right HTTP status. Default: 200."`
 	Reconnect bool     `help:"A new connection for each request."`
 	JSON      bool     `name:"json" help:"Print the result as JSON."`
