@@ -176,7 +176,7 @@ func TestConnectExplained(t *testing.T) {
 		if len(e.Pools) > 0 {
 			got = e.Pools[0].Pool
 		}
-		if e.Status != status || got != pool || len(e.Routes) != 3 {
+		if e.Status != status || got != pool || len(e.Routes) != 3 || e.Sent != nil {
 			t.Errorf("%s from %s: got %+v, want status %d and pool %q", to, client, e, status, pool)
 		}
 	}

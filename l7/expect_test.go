@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -86,4 +87,23 @@ func TestExpectIsIgnored(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestAnyBodyRate: with body_min_rate = "0B" a client may stall for longer than any grace,
+// and without it may not.
+func TestAnyBodyRate(t *testing.T) {
+	f := func(keys string, want int) {
+		t.Helper()
+		o := newHTTPOrigin(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+		r := newRig(t, strings.Replace(plain, "[[l7.route]]", keys+"\nbody_grace = \"100ms\"\n[[l7.route]]", 1), o.addr)
+		c := r.dial()
+		c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhello")
+		time.Sleep(time.Second)
+		fmt.Fprint(c, "world") // the answer may be there already
+		if res, _, err := c.response("POST"); err != nil || res.StatusCode != want {
+			t.Errorf("%q: got %v %v, want %d", keys, res, err, want)
+		}
+	}
+	f(`body_min_rate = "0B"`, 200)
+	f("", 408)
 }

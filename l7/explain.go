@@ -68,8 +68,8 @@ type PoolChance struct {
 }
 
 // Explain takes a request through the steps of an exchange up to the choice of the
-// pool and what a server of it gets, with the code that serves connections, and says what came out and why. snap
-// need not be in force. An error means that the snapshot has no such listener, or
+// pool and what a server of it gets, with the code that serves connections, and says
+// what came out and why. snap need not be in force. An error means that the snapshot has no such listener, or
 // that the head is incomplete.
 func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 	l := snap.listeners[q.Listener]

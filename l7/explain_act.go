@@ -48,6 +48,9 @@ const MadeID = "{request_id}"
 // act does what the step of an exchange does, as far as the request decides it: nobody
 // waits, nothing is drawn, copied or read.
 func (e *Explanation) act(x *exchange) {
+	if x.req.Connect {
+		return // a server gets what comes through the tunnel, and no head
+	}
 	a := x.route.act
 	if a == nil {
 		e.ResponseHidden = slices.Clone(x.route.hidden)
