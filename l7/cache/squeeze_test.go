@@ -7,8 +7,9 @@ import (
 
 func fillUp(t *testing.T, s *Store, from, n int) {
 	t.Helper()
+	value := body(4000, "s")
 	for i := range n {
-		mustPut(t, s, &Object{Key: strconv.AppendInt(nil, int64(from+i), 10), Meta: meta()}, body(4000, strconv.Itoa(i)))
+		mustPut(t, s, &Object{Key: strconv.AppendInt(nil, int64(from+i), 10), Meta: meta()}, value)
 	}
 }
 
