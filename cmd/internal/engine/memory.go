@@ -67,6 +67,7 @@ type memoryGuard struct {
 	measure func() (int64, error)
 	reclaim func()         // collects garbage and gives it back to the kernel
 	act     func(pressure) // is told of the step in force at each look; must not block
+	cache   *cacheMemory   // gives way first; nil: there is none
 
 	now       pressure
 	reclaimed time.Time
@@ -83,6 +84,9 @@ func (g *memoryGuard) look(at time.Time) {
 	share, ok := g.share()
 	if !ok {
 		return
+	}
+	if g.cache != nil {
+		g.cache.look(share)
 	}
 	// Also on the way back: what clients gave up is garbage first, and an idle process
 	// would keep that for minutes.
@@ -137,6 +141,7 @@ func (e *Engine) guardMemory(ctx context.Context) {
 	defer gauge.close()
 	g := &memoryGuard{
 		log: e.log, limit: e.memory.bytes, measure: gauge.used, reclaim: debug.FreeOSMemory, act: e.press,
+		cache: e.newCacheMemory(),
 	}
 	e.metrics.Gauge(metric.MemoryLimit).Set(e.memory.bytes)
 	e.metrics.GaugeFunc(metric.MemoryUsed, func() float64 { return float64(g.used.Load()) })
