@@ -108,7 +108,8 @@ func routeCacheTimeKeys() []key[RouteCache] {
 		{
 			name: "min_ttl", def: `"0s"`,
 			value: one(func(c *RouteCache) *time.Duration { return &c.MinTTL }, duration(0, year)),
-			doc:   "A response that says less is fresh for so long, unless it is not to be reused at all without asking.",
+			doc: "A response that says less is fresh for so long, unless it is not to be reused at all without " +
+				"asking.",
 		},
 		{
 			name: "max_ttl", none: "no limit",
@@ -224,13 +225,14 @@ func routeCacheBypassKeys() []key[RouteCache] {
 		},
 		{
 			name: "bypass_query", none: "none",
-			value: list(func(c *RouteCache) *[]Condition { return &c.BypassQuery }, bypass("query", plain(256)), "name"),
-			doc:   "The same, by parameters of the query.",
+			value: list(func(c *RouteCache) *[]Condition { return &c.BypassQuery },
+				bypass("query", plain(256)), "name"),
+			doc: "The same, by parameters of the query.",
 		},
 		{
 			name: "bypass_cookie", none: "none",
-			value: list(func(c *RouteCache) *[]Condition { return &c.BypassCookie }, bypass("cookie", cookieName()),
-				"name"),
+			value: list(func(c *RouteCache) *[]Condition { return &c.BypassCookie },
+				bypass("cookie", cookieName()), "name"),
 			doc: "The same, by cookies: `bypass_cookie = [\"session\"]` keeps users that are logged in out of it.",
 		},
 	}
@@ -269,8 +271,8 @@ func cacheKeyTable() table[CacheKey] {
 	return table[CacheKey]{
 		head: "[l7.route.cache.key]",
 		doc: "Two requests get the same stored response if they have the same scheme, host, path and query, and the\n" +
-			"same values of what is named here. Octets that need no percent-encoding count the same with and without\n" +
-			"it. The path is the client's, not that of `rewrite_path`.",
+			"same values of what is named here. Octets that need no percent-encoding count the same with it and\n" +
+			"without. The path is the client's, not that of `rewrite_path`.",
 		example: actionExample + `
 [l7.route.cache.key]
 query = "sorted"

@@ -81,17 +81,3 @@ func (nowhere) SetReadDeadline(time.Time) error  { return nil }
 func (nowhere) SetWriteDeadline(time.Time) error { return nil }
 
 var _ net.Conn = nowhere{}
-
-// errAlone ends an exchange without a client that was to be answered by Weir itself.
-var errAlone = errors.New("no server answered")
-
-// ask sends the request and reads the head of the response.
-func (x *exchange) ask() error {
-	if x.forward() == next {
-		return nil
-	}
-	if x.fault.err != nil {
-		return x.fault.err
-	}
-	return errAlone
-}

@@ -98,6 +98,7 @@ func (x *exchange) lookUp() verdict {
 		switch role {
 		case cache.Leader:
 			c.flight, c.asks = flight, true
+			x.c.setWanted(flight.Awaited)
 			return next
 		case cache.Alone:
 			c.ref.Release()
@@ -183,7 +184,7 @@ func (x *exchange) use(now time.Time) (v verdict, decided bool) {
 		return x.onlyIfCached(), true
 	case policy.Revalidate:
 	}
-	c.forward, c.why = c.found.Why.Forward(), c.found.Why.String()
+	c.forward, c.why = c.found.Forward(), c.found.Why.String()
 	if c.ref.Growing() { // there is nothing yet that could be validated
 		c.ref.Release()
 		c.asks = true
@@ -283,10 +284,13 @@ func (x *exchange) endCache() {
 		f.fill.Abort(errNotBegun)
 	}
 	x.endFlight(cache.Stored) // whoever waits looks again, and leads the next one
+	if c.fetch != nil {
+		x.c.setWanted(nil)
+	}
 	growing := c.ref.Growing()
 	c.ref.Release()
-	if f := c.fetch; f != nil && growing {
-		f.left()
+	if f := c.fetch; f != nil && growing && x.fault.side == message.Client && x.fault.reason != "" {
+		f.abandon()
 	}
 	x.forgetGone()
 	if c.serving.on {
@@ -302,6 +306,9 @@ func (x *exchange) endFlight(o cache.Outcome) {
 	if f := x.cached.flight; f != nil {
 		f.End(o)
 		x.cached.flight = nil
+		if x.cached.fetch == nil { // else the fetch sees to it: see startFetch
+			x.c.setWanted(nil)
+		}
 	}
 }
 

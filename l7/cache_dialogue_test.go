@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -117,17 +118,18 @@ func TestCacheDialogues(t *testing.T) {
 }
 
 // minDialogues is how many there are at least, so that none goes missing without a word.
-const minDialogues = 2
+const minDialogues = 120
 
 // stage is where a dialogue is played.
 type stage struct {
-	t       *testing.T
-	d       *dialogue
-	rig     *rig
-	ln      *net.TCPListener
-	backend net.Conn
-	br      *bufio.Reader
-	at      turn
+	t     *testing.T
+	d     *dialogue
+	rig   *rig
+	ln    *net.TCPListener
+	asked chan incoming
+	quit  chan struct{}
+	wg    sync.WaitGroup
+	at    turn
 }
 
 func newStage(t *testing.T, d *dialogue) *stage {
@@ -135,12 +137,12 @@ func newStage(t *testing.T, d *dialogue) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, d: d, ln: ln}
+	s := &stage{t: t, d: d, ln: ln, asked: make(chan incoming), quit: make(chan struct{})}
+	s.wg.Go(s.listen)
 	t.Cleanup(func() {
 		ln.Close()
-		if s.backend != nil {
-			s.backend.Close()
-		}
+		close(s.quit)
+		s.wg.Wait()
 	})
 	s.rig = newRig(t, "[pool.app]\nservers = [\"%s\"]\nejection = { enabled = false }\n"+
 		"[[l7]]\nname = \"web\"\nlisten = [\"127.0.0.1:0\"]\n"+
@@ -230,7 +232,8 @@ func (s *stage) ask(c turn, got chan<- answer) {
 
 // serve waits until the backend is asked, and answers.
 func (s *stage) serve(got chan answer) {
-	head := s.accept(got)
+	request := s.accept(got)
+	head := request.head
 	for _, line := range s.at.lines {
 		want, ok := strings.CutPrefix(line, "? ")
 		if !ok {
@@ -262,8 +265,7 @@ func (s *stage) serve(got chan answer) {
 		}
 	}
 	if s.at.start == "nothing" {
-		s.backend.Close()
-		s.backend = nil
+		request.done <- false
 		return
 	}
 	fmt.Fprintf(&b, "HTTP/1.1 %s\r\n", s.at.start)
@@ -279,70 +281,67 @@ func (s *stage) serve(got chan answer) {
 	if !strings.HasPrefix(head, "HEAD ") {
 		b.WriteString(strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(s.at.body))
 	}
-	if _, err := io.WriteString(s.backend, b.String()); err != nil {
+	if _, err := io.WriteString(request.conn, b.String()); err != nil {
 		s.fatalf("the backend cannot answer: %v", err)
 	}
-	if closes {
-		s.backend.Close()
-		s.backend = nil
+	request.done <- !closes
+}
+
+// incoming is a request that came to the backend.
+type incoming struct {
+	conn net.Conn
+	head string
+	done chan bool // true: another request may follow
+}
+
+var contentLength = regexp.MustCompile(`(?i)content-length: (\d+)`)
+
+// listen takes requests on every connection to the backend.
+func (s *stage) listen() {
+	for {
+		c, err := s.ln.Accept()
+		if err != nil {
+			return
+		}
+		s.wg.Go(func() {
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(2 * playPatience))
+			for br, more := bufio.NewReader(c), true; more; {
+				head, err := readHead(br)
+				if err != nil {
+					return
+				}
+				if m := contentLength.FindStringSubmatch(head); m != nil {
+					n, _ := strconv.Atoi(m[1]) // digits only
+					br.Discard(n)
+				}
+				a := incoming{c, head, make(chan bool, 1)}
+				select {
+				case s.asked <- a:
+				case <-s.quit:
+					return
+				}
+				select {
+				case more = <-a.done:
+				case <-s.quit:
+					return
+				}
+			}
+		})
 	}
 }
 
-// accept returns the head of the next request to the backend.
-func (s *stage) accept(got chan answer) string {
-	for {
-		fresh := s.backend == nil
-		if fresh {
-			s.ln.SetDeadline(time.Now().Add(playPatience))
-			type accepted struct {
-				c   net.Conn
-				err error
-			}
-			ch := make(chan accepted, 1)
-			go func() {
-				c, err := s.ln.Accept()
-				ch <- accepted{c, err}
-			}()
-			select {
-			case a := <-ch:
-				if a.err != nil {
-					s.fatalf("the backend is not asked: %v", a.err)
-				}
-				s.backend, s.br = a.c, bufio.NewReader(a.c)
-			case a := <-got:
-				s.ln.SetDeadline(time.Unix(1, 0))
-				<-ch
-				s.fatalf("the backend is not asked, and the client gets %s", a)
-			}
-		}
-		s.backend.SetDeadline(time.Now().Add(playPatience))
-		done := make(chan struct{})
-		go func() {
-			select {
-			case a := <-got:
-				got <- a
-				s.backend.SetDeadline(time.Now().Add(50 * time.Millisecond))
-			case <-done:
-			}
-		}()
-		head, err := readHead(s.br)
-		close(done)
-		if err == nil {
-			return head
-		}
-		s.backend.Close()
-		s.backend = nil
-		if fresh {
-			select {
-			case a := <-got:
-				s.fatalf("the backend is not asked, and the client gets %s", a)
-			default:
-			}
-		}
-		if len(got) > 0 {
-			s.fatalf("the backend is not asked, and the client gets %s", <-got)
-		}
+// accept returns the next request to the backend.
+func (s *stage) accept(got chan answer) incoming {
+	select {
+	case a := <-s.asked:
+		return a
+	case a := <-got:
+		s.fatalf("the backend is not asked, and the client gets %s", a)
+	case <-time.After(playPatience):
+		s.fatalf("the backend is not asked")
 	}
+	return incoming{}
 }
 
 func (a answer) String() string {

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func (x *exchange) keep(received time.Time) (v verdict, again bool) {
 	}
 	fill, err := x.begin(&meta, received)
 	if err != nil {
-		if errors.Is(err, cache.ErrTooLarge) {
+		if errors.Is(err, cache.ErrTooLarge) || errors.Is(err, errVaries) {
 			c.rc.store.MarkUncacheable(c.key, received.Add(missTime))
 		}
 		x.endFlight(cache.Unstored)
@@ -85,6 +86,7 @@ func (x *exchange) keep(received time.Time) (v verdict, again bool) {
 		length: r.ContentLength,
 	}
 	fill.Read(&c.ref)
+	x.c.setWanted(always) // others may have it by now
 	c.kept = "stored"
 	c.rc.metrics.Counter(metricStored, c.rc.listener, c.rc.route, c.kept).Inc()
 	c.found.Age, c.found.TTL = meta.Age(received), meta.TTL(received)
@@ -97,6 +99,8 @@ func (x *exchange) keep(received time.Time) (v verdict, again bool) {
 	}
 	return x.serveFetched(&meta), false
 }
+
+func always() bool { return true }
 
 // missTime is for how long requests for something that cannot be stored do not wait for
 // each other.
@@ -136,6 +140,9 @@ func (x *exchange) unstored(why string) (v verdict, again bool) {
 	return next, false
 }
 
+// errVaries is why a response is not stored that is made for one client; see variesByClient.
+var errVaries = errors.New("the response varies with the client")
+
 // storeReason names why the store does not take a response.
 func storeReason(err error) string {
 	switch {
@@ -143,6 +150,8 @@ func storeReason(err error) string {
 		return "too_large"
 	case errors.Is(err, cache.ErrPurged):
 		return "purged"
+	case errors.Is(err, errVaries):
+		return "vary_client"
 	}
 	return "full"
 }
@@ -157,7 +166,11 @@ func (x *exchange) begin(meta *policy.Meta, received time.Time) (*cache.Fill, er
 	if r.Framing == message.None {
 		o.Length = 0 // 204
 	}
-	if names, _ := policy.AppendVary(nil, r.Fields); len(names) > 0 {
+	names, _ := policy.AppendVary(nil, r.Fields)
+	if x.variesByClient(names) {
+		return nil, errVaries
+	}
+	if len(names) > 0 {
 		o.Vary, o.Variant = names, policy.AppendVariant(nil, names, x.req.Fields)
 	}
 	o.Head = policy.AppendHead(appendServer(nil, x.backend), &c.rc.policy, r, received)
@@ -236,4 +249,23 @@ func (x *exchange) addStatus() {
 	from := len(c.scratch)
 	c.scratch = st.Append(c.scratch)
 	x.res.Add(fieldCacheStatus, c.scratch[from:len(c.scratch):len(c.scratch)])
+}
+
+// variesByClient reports whether a response varies with a field that Weir itself sends,
+// mostly made of who asks: what the client sent under that name does not tell requests apart then.
+// X-Forwarded-Proto and -Host follow from the key.
+func (x *exchange) variesByClient(names []byte) bool {
+	for rest, more := names, len(names) > 0; more; {
+		var name []byte
+		name, rest, more = bytes.Cut(rest, []byte{','})
+		switch message.Lookup(name) {
+		case message.XForwardedFor, message.XRequestID, message.Forwarded, message.Via:
+			return true
+		default:
+		}
+		if act := x.route.act; act != nil && act.request.puts(name) {
+			return true
+		}
+	}
+	return false
 }

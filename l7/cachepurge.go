@@ -95,7 +95,8 @@ func (s *Server) PurgeCache(p Purge) (int, error) {
 	case "host":
 		_, r, err := parseURL("http://" + p.Host + "/")
 		if err != nil {
-			return 0, fmt.Errorf("cannot purge the host %q: expected a name, and a port where it is not the default", p.Host)
+			return 0, fmt.Errorf("cannot purge the host %q: expected a name, and a port where it is not the default",
+				p.Host)
 		}
 		sel.Host = hostOf(r)
 	case "tag":
@@ -172,7 +173,7 @@ type RouteCacheStatus struct {
 	Listener    string  `json:"listener"`
 	Route       string  `json:"route"`
 	Requests    uint64  `json:"requests"`
-	HitRatio    float64 `json:"hit_ratio"` // of those that were answered without a server, to all but bypasses and purges
+	HitRatio    float64 `json:"hit_ratio"` // hits and stale ones, of all but bypasses
 	Hits        uint64  `json:"hits"`
 	Stale       uint64  `json:"stale"`
 	Revalidated uint64  `json:"revalidated"`

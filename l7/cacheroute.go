@@ -45,8 +45,9 @@ func (s *Server) buildCache(l *listener, r *routeState) (err error) {
 	rc := &routeCache{
 		conf: c, store: s.stored(), listener: l.name, route: r.name, metrics: s.metrics,
 		stats: s.cacheStats(l.name, r.name),
-		hits:  s.metrics.Counter(metric.CacheRequests, l.name, r.name, resultHit.String(), policy.WithinLifetime.String()),
 	}
+	rc.hits = s.metrics.Counter(metric.CacheRequests, l.name, r.name, resultHit.String(),
+		policy.WithinLifetime.String())
 	if rc.bypass, err = route.NewAny(c.BypassHeader, c.BypassQuery, c.BypassCookie); err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ type statsKey struct{ listener, route string }
 
 func (s *Server) cacheStats(listener, route string) *cacheStats {
 	v, _ := s.cacheCounts.LoadOrStore(statsKey{listener, route}, new(cacheStats))
-	return v.(*cacheStats) //nolint:errcheck // nothing else is put in
+	return v.(*cacheStats)
 }
 
 // count counts what became of a request.

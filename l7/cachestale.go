@@ -208,7 +208,7 @@ func (x *exchange) runBehind(done func()) {
 		return
 	}
 	x.cached.ref.Release() // nobody reads here
-	f.begun, f.always, f.up, f.member = true, true, x.up, x.member
+	f.begun, f.up, f.member = true, x.up, x.member
 	x.c.setUpstream(nil)
 	x.up, x.member = nil, nil
 	if !x.s.fetches.lend(f) {
@@ -217,6 +217,5 @@ func (x *exchange) runBehind(done func()) {
 		f.member.Done()
 		return
 	}
-	defer x.s.fetches.wg.Done()
 	f.run()
 }

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"slices"
 	"time"
 
 	"weir/l7/cache"
@@ -76,22 +77,13 @@ func (x *exchange) getters(path []byte) (list []*routeCache) {
 	if i, found := x.l.table.Find(&q); found == route.Found {
 		list = x.l.routes[i].caches(list)
 	}
-	if x.route != nil && string(path) == string(x.req.Match) && !contains(list, x.route.cache) {
+	if x.route != nil && string(path) == string(x.req.Match) && !slices.Contains(list, x.route.cache) {
 		list = x.route.caches(list)
 	}
 	return list
 }
 
 var methodGet = []byte("GET")
-
-func contains(list []*routeCache, rc *routeCache) bool {
-	for _, other := range list {
-		if other == rc {
-			return true
-		}
-	}
-	return rc == nil
-}
 
 // caches appends the caches of all sides of a route.
 func (r *routeState) caches(list []*routeCache) []*routeCache {

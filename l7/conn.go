@@ -56,6 +56,9 @@ type conn struct {
 	up   *upstream.Conn // that the exchange under way has; guarded by mu
 	gone bool           // the client is; guarded by mu
 	tell func()         // called when it is; guarded by mu
+	// Says whether others want what this client asked for, so that it goes on without it;
+	// nil: nobody does. Guarded by mu.
+	wanted func() bool
 }
 
 // asked is set in conn.idle by the sweeper, under conn.mu, which it holds until it has
@@ -360,9 +363,23 @@ func (c *conn) setUpstream(up *upstream.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.up = up
-	if up != nil && c.gone {
-		up.Abort()
+	c.abortUnwanted()
+}
+
+// abortUnwanted ends what a backend does for a client that is gone, and for no one else.
+// mu is held.
+func (c *conn) abortUnwanted() {
+	if c.gone && c.up != nil && (c.wanted == nil || !c.wanted()) {
+		c.up.Abort()
 	}
+}
+
+// setWanted says who else wants what this client asked for; nil: nobody.
+func (c *conn) setWanted(wanted func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = wanted
+	c.abortUnwanted()
 }
 
 // cancel ends what is done for a client that went away.
@@ -370,9 +387,7 @@ func (c *conn) cancel() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gone = true
-	if c.up != nil {
-		c.up.Abort()
-	}
+	c.abortUnwanted()
 	if c.tell != nil {
 		c.tell()
 	}

@@ -18,11 +18,11 @@ import (
 type verdict uint8
 
 const (
-	next    verdict = iota // the next step
-	respond                // x.reply answers: continue at deliver
-	fromStore              // x.res is from the store: continue at transform
-	end                    // the connection is beyond an answer: continue at log
-	away                   // a loop goes on with it: nothing follows here
+	next      verdict = iota // the next step
+	respond                  // x.reply answers: continue at deliver
+	fromStore                // x.res is from the store: continue at transform
+	end                      // the connection is beyond an answer: continue at log
+	away                     // a loop goes on with it: nothing follows here
 
 	// On a lane alone, where nothing may wait:
 	wait  // the same step once more, when there is more to read

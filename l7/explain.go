@@ -38,6 +38,8 @@ type Explanation struct {
 	// Pools are where the request may go: one, unless the side of a split is drawn.
 	Pools  []PoolChance `json:"pools,omitempty"`
 	PoolBy string       `json:"pool_by,omitempty"` // what decided between the sides of a split
+	// Cache is what the cache has to do with the request, in words; "": the route has none.
+	Cache string `json:"-"`
 
 	Acted
 }
@@ -106,6 +108,7 @@ func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 			e.act(x)
 		}
 		e.choosePool(x)
+		e.Cache = x.explainCache()
 	}
 	return e, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"weir/l7/cache"
 	"weir/l7/message"
@@ -26,7 +27,8 @@ type fetch struct {
 	route  *routeState
 	status int
 	length int64 // announced; -1: not known
-	always bool  // it goes on without readers
+
+	abandoned atomic.Bool // its client is gone
 
 	up       *upstream.Conn  // of the goroutine
 	member   *backend.Member // of the goroutine
@@ -53,11 +55,13 @@ func (x *exchange) startFetch() {
 		}
 		if f.take(p, err) {
 			x.dropUpstream()
+			x.c.setWanted(nil)
 			return
 		}
 		got += len(p)
 	}
 	x.c.setUpstream(nil)
+	x.c.setWanted(nil)
 	x.up, x.member = nil, nil
 	if !x.s.fetches.start(f) {
 		f.fill.Abort(errNotBegun)
@@ -139,15 +143,17 @@ func (f *fetch) report(err error) {
 // isUnwanted reports whether the fetch is to be broken off: nobody reads what it fetches,
 // and much of it is still to come.
 func (f *fetch) isUnwanted() bool {
-	if f.always || f.rc.conf.OnClientGone == "finish" {
+	if !f.abandoned.Load() || f.rc.conf.OnClientGone == "finish" {
 		return false
 	}
 	written, readers := f.fill.Progress()
 	return readers == 0 && (f.length < 0 || written < f.length/10*9)
 }
 
-// left looks whether the fetch is still wanted, for a reader that has left it.
-func (f *fetch) left() {
+// abandon says that the client for which it is fetched is gone. One that is content with
+// what came so far, a range, leaves it to be stored.
+func (f *fetch) abandon() {
+	f.abandoned.Store(true)
 	if f.begun && f.isUnwanted() {
 		f.s.fetches.abort(f)
 	}
@@ -184,26 +190,24 @@ func (fs *fetches) init() {
 
 // start goes on with a fetch in a goroutine of its own, false when the server is closed.
 func (fs *fetches) start(f *fetch) bool {
-	if !fs.lend(f) {
-		return false
-	}
-	go func() {
-		defer fs.wg.Done()
-		f.run()
-	}()
-	return true
-}
-
-// lend notes a fetch that may be aborted until giveBack, and counts its goroutine.
-func (fs *fetches) lend(f *fetch) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.closed {
 		return false
 	}
 	fs.under[f] = struct{}{}
-	fs.wg.Add(1)
+	fs.wg.Go(f.run)
 	return true
+}
+
+// lend notes a fetch that may be aborted until giveBack; false when the server is closed.
+func (fs *fetches) lend(f *fetch) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if !fs.closed {
+		fs.under[f] = struct{}{}
+	}
+	return !fs.closed
 }
 
 // giveBack ends the use of the fetch's connection.
@@ -232,16 +236,14 @@ func (fs *fetches) startBehind(c *conn, ask func()) bool {
 		return false
 	}
 	fs.behind[c] = struct{}{}
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.wg.Go(func() {
 		defer func() {
 			fs.mu.Lock()
 			delete(fs.behind, c)
 			fs.mu.Unlock()
 		}()
 		ask()
-	}()
+	})
 	return true
 }
 

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"sync/atomic"
 	"time"
 
 	"weir/l7/cache/policy"
@@ -15,6 +16,7 @@ type Flight struct {
 	since   Epoch
 	done    chan struct{}
 	outcome Outcome // written before done is closed
+	waiters atomic.Int32
 }
 
 // Role is what Join makes of who asks.
@@ -111,6 +113,8 @@ func (f *Flight) End(o Outcome) {
 // Wait waits until the flight has ended, stop is closed, or limit has passed; zero is no
 // limit.
 func (f *Flight) Wait(stop <-chan struct{}, limit time.Duration) Outcome {
+	f.waiters.Add(1)
+	defer f.waiters.Add(-1)
 	f.store.counts.waiting.Add(1)
 	defer f.store.counts.waiting.Add(-1)
 	var late <-chan time.Time
@@ -128,6 +132,10 @@ func (f *Flight) Wait(stop <-chan struct{}, limit time.Duration) Outcome {
 		return Late
 	}
 }
+
+// Awaited reports whether anybody waits for the flight. It may be called from any
+// goroutine.
+func (f *Flight) Awaited() bool { return f.waiters.Load() > 0 }
 
 // Done is closed when the flight has ended, for those who wait for something else as well.
 func (f *Flight) Done() <-chan struct{} { return f.done }

@@ -4,7 +4,8 @@ package metric
 var (
 	CacheRequests = &Def{
 		Name: "weir_cache_requests_total", Kind: KindCounter, Labels: []string{"listener", "route", "result", "reason"},
-		Help:    "Requests of routes with a cache, by result (hit, stale, revalidated, miss, bypass, error, purge) and why.",
+		Help: "Requests of routes with a cache, by result (hit, stale, revalidated, miss, bypass, error, purge) " +
+			"and reason.",
 		MaxSets: 10_000,
 	}
 	CacheStored = &Def{
@@ -12,7 +13,8 @@ var (
 		Help: "Responses of backends on routes with a cache: stored, or why not.", MaxSets: 10_000,
 	}
 	CacheRevalidations = &Def{
-		Name: "weir_cache_revalidations_total", Kind: KindCounter, Labels: []string{"listener", "route", "where", "result"},
+		Name: "weir_cache_revalidations_total", Kind: KindCounter,
+		Labels: []string{"listener", "route", "where", "result"},
 		Help: "Stale responses that a backend was asked about, before or behind the answer, by result: " +
 			"not_modified, replaced or failed.",
 		MaxSets: 10_000,

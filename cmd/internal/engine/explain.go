@@ -79,6 +79,9 @@ func Explain(c *conf.Config, ask *Ask) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.L7.Cache != "" {
+		e.Cache = e.L7.Cache
+	}
 	for _, p := range e.L7.Pools {
 		e.Backends = append(e.Backends, o.choose(p))
 	}
