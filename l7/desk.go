@@ -52,9 +52,8 @@ func (s *Server) rise(d *desk) {
 
 // Ready implements [loop.Watcher]: something happened to the client's connection.
 func (d *desk) Ready(ev loop.Events) {
-	c := d.x.c
 	if d.at == idle {
-		if c.nc.Unread() {
+		if d.hasMore() {
 			d.serve()
 		}
 		return

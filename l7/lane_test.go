@@ -185,6 +185,15 @@ func TestLaneServes(t *testing.T) {
 			t.Errorf("pipelined: got %d %q %v", res.StatusCode, body, err)
 		}
 	}
+	const many = 50
+	for _, path := range []string{"/fixed", "/small"} {
+		c.send("%s", strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n", many))
+		for range many {
+			if res, body, err := c.response("GET"); res.StatusCode != 200 || body != "ok" || err != nil {
+				t.Errorf("pipelined: got %d %q %v", res.StatusCode, body, err)
+			}
+		}
+	}
 	if _, left := r.lanes(); left > 0 {
 		t.Error("pipelined requests left the lane")
 	}
@@ -357,6 +366,38 @@ func TestLaneTimeout(t *testing.T) {
 	r := newRigWith(t, true, config, silent(t, &asked, &ended).addr)
 	if res, _ := r.dial().get("/"); res.StatusCode != 504 {
 		t.Errorf("got %d, want 504", res.StatusCode)
+	}
+	r.wantIdle(t)
+
+	// On a connection that was used with another limit, and in the middle of a body.
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		for {
+			head, err := readHead(br)
+			switch {
+			case err != nil:
+				return
+			case strings.HasPrefix(head, "GET /cut "):
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+			case strings.HasPrefix(head, "GET /long "):
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+		}
+	})
+	config = plain + "path = \"/long\"\nresponse_header_timeout = \"1h\"\nread_timeout = \"1h\"\n" +
+		"[[l7.route]]\npool = \"app\"\nresponse_header_timeout = \"300ms\"\nread_timeout = \"300ms\"\n"
+	r = newRigWith(t, true, config, o.addr)
+	for range 2 {
+		c := r.dial()
+		c.get("/long")
+		if res, _ := c.get("/silent"); res.StatusCode != 504 {
+			t.Errorf("got %d, want 504", res.StatusCode)
+		}
+	}
+	c := r.dial()
+	c.get("/long")
+	c.send("GET /cut HTTP/1.1\r\nHost: h\r\n\r\n")
+	if _, body, err := c.response("GET"); body != "o" || err == nil {
+		t.Errorf("got %q %v, want a cut body", body, err)
 	}
 	r.wantIdle(t)
 }

@@ -130,10 +130,7 @@ func (x *exchange) connectOnLane() verdict {
 func (x *exchange) sendOnLane(up *upstream.Conn) verdict {
 	x.ride.err = x.send(up)
 	x.ride.phase = phaseAsked
-	if x.ride.err == nil && !up.IsUnread() && !up.IsBacklogged() {
-		return wait
-	}
-	return x.hearOnLane()
+	return x.hearOnLane() // begins the wait, and its time, where there is nothing yet
 }
 
 func (x *exchange) hearOnLane() verdict {

@@ -200,9 +200,6 @@ func (ln *Lane) end() {
 // connection is to be promoted.
 func (c *Conn) IsBacklogged() bool { return c.loop.nc != nil && c.loop.nc.Backlogged() }
 
-// IsUnread reports whether a connection of a Lane may have something to read already.
-func (c *Conn) IsUnread() bool { return c.loop.nc.Unread() }
-
 // IsExpired reports whether the time limit of a connection of a Lane has passed: the
 // call that returned loop.ErrAgain will fail.
 func (c *Conn) IsExpired(now time.Time) bool { return c.loop.nc.Expired(now) }
