@@ -9,10 +9,10 @@ type Cache struct {
 	Disk      *CacheDisk // nil: memory alone
 }
 
-// CacheDisk is [cache.disk].
+// CacheDisk is [cache.disk]: where responses are kept beside memory.
 type CacheDisk struct {
-	Path string
-	Size Size
+	Path string // absolute
+	Size Size   // of all files together
 }
 
 // RouteCache is [l7.route.cache]. A zero duration means that the key was left out,

@@ -13,6 +13,10 @@ func cacheTable() table[Cache] {
 memory = "1GiB"
 max_object = "32MiB"
 
+[cache.disk]
+path = "/var/cache/weir"
+size = "100GiB"
+
 [pool.app]
 servers = ["10.0.0.1:8080"]
 
@@ -34,6 +38,52 @@ cache = true
 				name: "max_object", def: `"16MiB"`,
 				value: one(func(c *Cache) *Size { return &c.MaxObject }, size(1<<10, 1<<40)),
 				doc:   "The longest body that is stored. A longer one is passed on as it comes.",
+			},
+			{
+				name: "disk", none: "memory alone",
+				value: optional(func(c *Cache) **CacheDisk { return &c.Disk }, cacheDiskTable()),
+				doc:   "A directory for stored responses, beside memory.",
+			},
+		},
+	}
+}
+
+func cacheDiskTable() table[CacheDisk] {
+	return table[CacheDisk]{
+		head: "[cache.disk]",
+		doc: "A directory that keeps stored responses for when memory has let them go, and over restarts and kills.\n" +
+			"What is stored is written there behind the answer, and read with a checksum for every 64 KiB; a disk\n" +
+			"that fails is a cache that misses. One process at a time uses a directory, another waits for it with\n" +
+			"memory alone. A reload that changes `path` or `size` opens it anew.\n" +
+			"[caching.md](caching.md#on-disk) tells more.",
+		example: `
+[cache.disk]
+path = "/var/cache/weir"
+size = "100GiB"
+
+[pool.app]
+servers = ["10.0.0.1:8080"]
+
+[[l7]]
+name = "web"
+listen = [":8080"]
+
+[[l7.route]]
+pool = "app"
+cache = true
+`,
+		keys: []key[CacheDisk]{
+			{
+				name: "path", required: true,
+				value: one(func(d *CacheDisk) *string { return &d.Path }, dir()),
+				doc: "The directory. It is made if it is not there, its parent has to be. Files in it that are not the " +
+					"cache's are left alone.",
+			},
+			{
+				name: "size", required: true,
+				value: one(func(d *CacheDisk) *Size { return &d.Size }, size(16<<20, 1<<50)),
+				doc: "What all files together may take, those that are being written included. On a file system that " +
+					"has less, it is less.",
 			},
 		},
 	}

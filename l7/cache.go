@@ -129,7 +129,11 @@ func (x *exchange) passBy(f policy.Forward, why string) verdict {
 func (x *exchange) find(now time.Time) (v verdict, decided bool) {
 	c := &x.cached
 	c.result = resultMiss
-	switch c.rc.store.Lookup(c.key, &x.req, now, &c.ref) {
+	found := c.rc.store.Lookup(c.key, &x.req, now, &c.ref)
+	if found == cache.Miss && x.load(now) {
+		found = cache.Hit
+	}
+	switch found {
 	case cache.Hit:
 		if v, decided := x.use(now); decided {
 			return v, true

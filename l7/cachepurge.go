@@ -165,6 +165,7 @@ type CacheStatus struct {
 	Fetches   int64  `json:"fetches"` // for which others may wait
 	Waiting   int64  `json:"waiting"`
 
+	Disk   *CacheDiskStatus   `json:"disk,omitempty"`
 	Routes []RouteCacheStatus `json:"routes"`
 }
 
@@ -192,6 +193,7 @@ func (s *Server) CacheStatus() CacheStatus {
 		stats := st.Stats()
 		out.Objects, out.Memory, out.MemoryLimit = stats.Objects, stats.Bytes, stats.Budget
 		out.Evictions, out.Fetches, out.Waiting = stats.Evicted, stats.Flights, stats.Waiting
+		out.Disk = diskStatus(st.Disk())
 	}
 	seen := map[*cacheStats]bool{}
 	for _, rc := range s.snapshot.Load().caches() {

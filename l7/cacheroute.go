@@ -155,6 +155,7 @@ func (s *Server) limitStore(c *conf.Cache) {
 	s.mu.Unlock()
 	if st != nil && c != nil {
 		st.SetOptions(cache.Options{Budget: int64(c.Memory), MaxObject: int64(c.MaxObject)})
+		s.useDisk(st, c.Disk)
 	}
 }
 

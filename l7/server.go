@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"weir/conf"
 	"weir/l4/loop"
 	"weir/l7/cache"
 	"weir/l7/upstream"
@@ -55,8 +56,9 @@ type Server struct {
 	noLanes bool // every request is served by a goroutine; set before Serve
 
 	mu       sync.Mutex
-	store    *cache.Store // nil: no route has had a cache
-	conns    int          // open ones, awake and parked
+	store    *cache.Store    // nil: no route has had a cache
+	disk     *conf.CacheDisk // of store; Apply's
+	conns    int             // open ones, awake and parked
 	draining bool
 	closed   bool
 	empty    chan struct{} // closed when no connection is left; nil while no Drain waits

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,6 +59,10 @@ func cacheText(s *l7.CacheStatus) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "objects  %d\nmemory   %s of %s\n", s.Objects, conf.Size(s.Memory), conf.Size(s.MemoryLimit))
 	fmt.Fprintf(&b, "evicted  %d\nfetches  %d under way, %d requests wait for them\n", s.Evictions, s.Fetches, s.Waiting)
+	if d := s.Disk; d != nil {
+		fmt.Fprintf(&b, "disk     %d objects, %s of %s in %s%s\n", d.Objects, conf.Size(d.Bytes), conf.Size(d.Limit), d.Path,
+			diskState(d))
+	}
 	if len(s.Routes) == 0 {
 		return b.String() + "no route has a cache\n"
 	}
@@ -70,6 +76,21 @@ func cacheText(s *l7.CacheStatus) string {
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	return b.String()
+}
+
+// diskState says what is the matter with the directory, if something is.
+func diskState(d *l7.CacheDiskStatus) string {
+	var state string
+	switch {
+	case d.Waiting:
+		state = "; not in use yet, another process may have it"
+	case !d.Ready:
+		state = "; being read"
+	}
+	for _, cause := range slices.Sorted(maps.Keys(d.Errors)) {
+		state += fmt.Sprintf("; %d errors: %s", d.Errors[cause], cause)
+	}
+	return state
 }
 
 type cachePurgeCmd struct {

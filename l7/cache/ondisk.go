@@ -123,20 +123,22 @@ func urlLabel(host, path []byte) []byte {
 	return append(append(label(labelURL, host), ' '), path...)
 }
 
-// purgeDisk bans on disk what sel says, if it may be there. It is called before memory is
+// purgeDisk bans on disk what sel says, if it may be there, and reports whether something
+// is known to be there, which it is of keys alone. It is called before memory is
 // purged, so that Load brings back nothing, and after it, so that no spill does that was
 // decided on before.
-func (s *Store) purgeDisk(sel *Selector) {
+func (s *Store) purgeDisk(sel *Selector) (there bool) {
 	d := s.disk.Load()
 	if d == nil {
-		return
+		return false
 	}
 	ban := disk.Ban{All: sel.All, Soft: sel.Soft}
 	switch {
 	case sel.All:
 	case sel.Key != nil:
-		if d.pending.Load() == 0 && d.tier.Ready() && !d.tier.Has(rootKey(sel.Key)) {
-			return // of the many that unsafe requests make invalid, few are stored
+		there = d.tier.Has(rootKey(sel.Key))
+		if d.pending.Load() == 0 && d.tier.Ready() && !there {
+			return false // of the many that unsafe requests make invalid, few are stored
 		}
 		ban.Label = label(labelKey, sel.Key)
 	case sel.Tag != nil:
@@ -146,4 +148,5 @@ func (s *Store) purgeDisk(sel *Selector) {
 	}
 	// The tier has counted and logged what went wrong; the ban is in force in any case.
 	_ = d.tier.Purge(ban)
+	return there
 }

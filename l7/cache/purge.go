@@ -70,7 +70,7 @@ func (s *Store) Purge(sel *Selector, now time.Time) int {
 		p.tag = s.hash(sel.Tag)
 		p.Tag = bytes.Clone(sel.Tag)
 	}
-	s.purgeDisk(sel)
+	there := s.purgeDisk(sel)
 	defer s.purgeDisk(sel)
 	s.purges.begin(p)
 	s.purges.sweep.Lock()
@@ -79,6 +79,9 @@ func (s *Store) Purge(sel *Selector, now time.Time) int {
 		s.carryOut(s.purges.pending())
 	}
 	s.counts.purged.Add(uint64(p.hit))
+	if there && p.hit == 0 {
+		return 1 // on disk alone
+	}
 	return p.hit
 }
 

@@ -53,7 +53,48 @@ var (
 	}
 )
 
+// Cache: the directory of [cache.disk].
+var (
+	CacheDiskObjects = &Def{
+		Name: "weir_cache_disk_objects", Kind: KindGauge,
+		Help: "Responses on disk, each variant by itself, and one for each URL that has variants.",
+	}
+	CacheDiskBytes = &Def{
+		Name: "weir_cache_disk_bytes", Kind: KindGauge,
+		Help: "Bytes that stored responses take on disk, those that are being written included.",
+	}
+	CacheDiskLimit = &Def{
+		Name: "weir_cache_disk_limit_bytes", Kind: KindGauge,
+		Help: "Bytes that stored responses may take on disk: the size in the file, less what the file system " +
+			"turned out not to have.",
+	}
+	CacheDiskReady = &Def{
+		Name: "weir_cache_disk_ready", Kind: KindGauge,
+		Help: "1 when all that is in the directory is known; 0 after a start, and while another process has it.",
+	}
+	CacheDiskReads = &Def{
+		Name: "weir_cache_disk_reads_total", Kind: KindCounter, Labels: []string{"result"},
+		Help: "Reads of stored responses from disk, by result: hit or miss.",
+	}
+	CacheDiskWrites = &Def{
+		Name: "weir_cache_disk_writes_total", Kind: KindCounter, Labels: []string{"result"},
+		Help: "Responses for the disk, by result: stored, refused (an error, a purge, no room) or skipped (the " +
+			"disk was behind).",
+	}
+	CacheDiskEvictions = &Def{
+		Name: "weir_cache_disk_evictions_total", Kind: KindCounter,
+		Help: "Responses dropped from disk to make room.",
+	}
+	CacheDiskErrors = &Def{
+		Name: "weir_cache_disk_errors_total", Kind: KindCounter, Labels: []string{"cause"},
+		Help: "Errors of the disk, by cause: no_space, io, permission, descriptors, corrupt (what was read is not " +
+			"what was written), missing or other.",
+	}
+)
+
 var cacheDefs = []*Def{
 	CacheRequests, CacheStored, CacheRevalidations, CacheFetches, CacheWaiting, CacheObjects, CacheMemory, CacheBudget,
 	CacheEvictions, CachePurged, CacheInvalidated,
+	CacheDiskObjects, CacheDiskBytes, CacheDiskLimit, CacheDiskReady, CacheDiskReads, CacheDiskWrites, CacheDiskEvictions,
+	CacheDiskErrors,
 }

@@ -36,6 +36,10 @@ func (e *Engine) prepare(ctx context.Context, cfg *conf.Config) (*change, error)
 		c.abort()
 		return nil, err
 	}
+	if err = l7.ProbeDisk(&cfg.Cache); err != nil {
+		c.abort()
+		return nil, err
+	}
 	if c.l4, err = e.l4.Prepare(listeners(cfg, backends)); err != nil {
 		c.abort()
 		return nil, err

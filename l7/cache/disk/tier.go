@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // MinSize is the smallest budget.
@@ -137,6 +139,20 @@ func Open(o Options) (*Tier, error) {
 	return t, nil
 }
 
+// Probe reports whether a directory can be made, if it is not there, and written to. It
+// does not look whether another process uses it, and disturbs none.
+func Probe(dir string) error {
+	t := &Tier{fs: system{}, dir: filepath.Clean(dir)}
+	if err := t.makeDirs(); err != nil {
+		return err
+	}
+	f, err := t.fs.Open(filepath.Join(t.dir, lockName), unix.O_RDWR|unix.O_CREAT)
+	if err != nil {
+		return fmt.Errorf("cannot write to the cache directory %q: %w", t.dir, err)
+	}
+	return f.Close()
+}
+
 // makeDirs makes the directories that are not there.
 func (t *Tier) makeDirs() error {
 	for _, name := range []string{"", tmpName, objectsName, segsName} {
@@ -210,6 +226,9 @@ func (t *Tier) next() uint64 { return t.seq.Add(1) }
 // Mark is a moment in the order of purges: a purge that begins later hits what is
 // stored with this mark. Take it before the request goes to the origin.
 func (t *Tier) Mark() uint64 { return t.seq.Load() }
+
+// Dir is the directory.
+func (t *Tier) Dir() string { return t.dir }
 
 // Unique returns a number that is given once in the life of a directory. ok is false
 // while that is not in use.
