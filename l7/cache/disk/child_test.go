@@ -99,14 +99,15 @@ func childStep(tier *Tier, name string, version uint64, say func(string)) {
 func TestRow51_Killed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	purged := make(map[string]uint64)
-	seen, unsealed := 0, 0
+	var seen [2]int // large and small ones
+	unsealed := 0
 	for range *kills {
 		killOne(t, dir, purged)
 		if logs, _ := filepath.Glob(filepath.Join(dir, segsName, "*"+suffixLog)); len(logs) > 0 {
 			unsealed++
 		}
 		r := open(t, Options{Dir: dir, Size: childSize})
-		seen += checkKilled(r, purged)
+		checkKilled(r, purged, &seen)
 		if used := usage(t, dir); used > childSize {
 			t.Errorf("the directory holds %d bytes, the budget is %d", used, childSize)
 		}
@@ -115,8 +116,9 @@ func TestRow51_Killed(t *testing.T) {
 		}
 		r.Close()
 	}
-	t.Logf("%d objects were read after %d kills, %d of which left a segment open", seen, *kills, unsealed)
-	if seen < *kills*10 || unsealed == 0 {
+	t.Logf("%d large and %d small objects were read after %d kills, %d of which left a segment open",
+		seen[0], seen[1], *kills, unsealed)
+	if seen[0] < *kills*5 || seen[1] < *kills*5 || unsealed == 0 {
 		t.Errorf("the test proves little")
 	}
 }
@@ -162,7 +164,7 @@ func killOne(t *testing.T, dir string, purged map[string]uint64) {
 	}
 }
 
-func checkKilled(r *rig, purged map[string]uint64) (seen int) {
+func checkKilled(r *rig, purged map[string]uint64, seen *[2]int) {
 	r.t.Helper()
 	for w := range 4 {
 		for i := range 40 {
@@ -171,10 +173,14 @@ func checkKilled(r *rig, purged map[string]uint64) (seen int) {
 			if !ok {
 				continue
 			}
-			seen++
 			version, size := binary.LittleEndian.Uint64(o.Meta), int(binary.LittleEndian.Uint32(o.Meta[8:]))
 			got := make([]byte, o.Length)
 			_, err := o.ReadAt(got, 0)
+			if size > blockSize {
+				seen[0]++
+			} else {
+				seen[1]++
+			}
 			switch {
 			case err != nil:
 				// Only what was cut by the kill may be cut, and that is never renamed or indexed.
@@ -189,7 +195,6 @@ func checkKilled(r *rig, purged map[string]uint64) (seen int) {
 			o.Close()
 		}
 	}
-	return seen
 }
 
 // TestTwoProcesses: the second one misses as long as the first one lives, and takes over

@@ -395,3 +395,59 @@ func TestBlocks(t *testing.T) {
 		t.Errorf("labels %q", labels)
 	}
 }
+
+// TestOpenSegmentIsWalkedThrough: what is in the segment that a killed process was writing
+// is there after it, up to the first record that is not whole.
+func TestOpenSegmentIsWalkedThrough(t *testing.T) {
+	r := open(t, Options{})
+	slow, err := r.Begin(item("slow")) // begun before the segment, and put into it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		r.put(item(fmt.Sprint(i)), body(uint64(i), 1000))
+	}
+	slow.Write(body(99, 500))
+	if err := slow.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	r.Drop([]byte("3"))
+	logs, _ := filepath.Glob(filepath.Join(r.dir, segsName, "*"+suffixLog))
+	if len(logs) != 1 {
+		t.Fatalf("segments %v", logs)
+	}
+	b, err := os.ReadFile(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(cut int, there int, slow bool) {
+		t.Helper()
+		r.Close()
+		segs, _ := filepath.Glob(filepath.Join(r.dir, segsName, "*"))
+		for _, name := range segs {
+			os.Remove(name)
+		}
+		if err := os.WriteFile(logs[0], b[:len(b)-cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			r.reopen()
+			for i := range 20 {
+				if i < there && i != 3 {
+					r.want(fmt.Sprint(i), body(uint64(i), 1000))
+				} else {
+					r.want(fmt.Sprint(i), nil)
+				}
+			}
+			if slow {
+				r.want("slow", body(99, 500))
+			} else {
+				r.want("slow", nil)
+			}
+		}
+	}
+	f(0, 20, true)
+	f(1, 20, false)
+	f(700, 19, false)
+	f(len(b), 0, false)
+}

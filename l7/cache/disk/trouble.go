@@ -60,6 +60,7 @@ const (
 	troubleEvery = 10 * time.Second
 	// waitingEvery is how often the log may tell that another process has the directory.
 	waitingEvery = time.Minute
+	waitingFirst = 2 * time.Second
 	// shrinkEvery is how often the budget may shrink.
 	shrinkEvery = 10 * time.Second
 	// How long nothing is written after a write failed: room can be made at once, other
@@ -119,9 +120,11 @@ func (t *troubles) resting() bool {
 	return until != 0 && time.Now().UnixNano() < until
 }
 
-// waits tells the log once in a while that another process has the directory.
+// waits tells the log once in a while that another process has the directory. It says
+// nothing at first: a reload opens a directory anew moments before it lets go of it.
 func (t *troubles) waits() {
 	now := time.Now().UnixNano()
+	t.waiting.CompareAndSwap(0, now+int64(waitingFirst))
 	if now < t.waiting.Load() {
 		return
 	}
