@@ -18,7 +18,7 @@ func TestBudget(t *testing.T) {
 		b := body(1, n)
 		for i := range count {
 			r.put(item(fmt.Sprint(n, "-", i)), b)
-			if i%16 == 0 {
+			if i%(1+count/40) == 0 {
 				if used := usage(t, r.dir); used > MinSize {
 					t.Fatalf("%d of %d bytes each: the directory holds %d, the budget is %d", i, n, used, MinSize)
 				}
@@ -33,11 +33,11 @@ func TestBudget(t *testing.T) {
 		r.reopen()
 		r.want(fmt.Sprint(n, "-", count-1), b)
 	}
-	f(1000, 20_000)
-	f(60_000, 500)
-	f(100_000, 500)
-	f(3<<20, 20)
-	f(100, 40_000)
+	f(1000, 16_000)
+	f(60_000, 400)
+	f(100_000, 300)
+	f(3<<20, 16)
+	f(10_000, 2000)
 }
 
 // TestSmallerBudget: with less than there is, the oldest go.
