@@ -43,6 +43,9 @@ func (s *Store) Load(key []byte, req *message.Request, now time.Time, ref *Ref) 
 	if s.Lookup(key, req, now, ref) == Hit {
 		return true // somebody was quicker
 	}
+	if d.isOutdated(key) {
+		return false
+	}
 	o := d.find(key, req)
 	if o == nil {
 		return false

@@ -32,6 +32,7 @@ type onDisk struct {
 	mu     sync.Mutex
 	closed bool
 	loads  map[string]chan struct{} // keys that are being read; closed when they were
+	stale  map[string]struct{}      // keys under which the disk has something outdated
 }
 
 const (
@@ -87,6 +88,7 @@ func (d *onDisk) close() error {
 	}
 	d.mu.Unlock()
 	d.wg.Wait()
+	d.dropStale()
 	return d.tier.Close()
 }
 

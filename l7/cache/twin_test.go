@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,10 +37,9 @@ func (w *twin) put(target string, o twinObject) {
 }
 
 func (w *twin) find(target, x string) (twinObject, bool) {
-	list := w.keys[target]
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].x == "*" || list[i].x == x {
-			return list[i], true
+	for _, o := range slices.Backward(w.keys[target]) {
+		if o.x == "*" || o.x == x {
+			return o, true
 		}
 	}
 	return twinObject{}, false
