@@ -35,7 +35,7 @@ func (s *Server) useDisk(st *cache.Store, c *conf.CacheDisk) {
 			s.showDisk(st)
 		}
 	}
-	if err := st.SetDisk(t); err != nil {
+	if err := st.SetDisk(t, s.panicked); err != nil {
 		s.log.Error("cache on disk not closed", "err", err)
 	}
 	s.disk = c

@@ -7,8 +7,7 @@
 //	switch store.Lookup(key, req, now, &ref) {
 //	case cache.Hit:         // judge ref.Meta(); deliver ref.Head() and the body; ref.Release()
 //	case cache.Uncacheable: // forward, ask nobody
-//	case cache.OnTier:      // store.Load(key, req, now, &ref) may block and may find nothing
-//	case cache.Miss:
+//	case cache.Miss:        // store.OnDisk(key), then store.Load(key, req, now, &ref), which may block
 //	}
 //	flight, role := store.Join(key, req, &ref) // ref: what Lookup found, stale, or nothing
 //	switch role {
@@ -40,5 +39,6 @@
 //
 // A shard's lock guards its chains, a fill's lock its progress, the evictor's lock the
 // queues, the arena's lock the slabs. They nest in the order shard, fill, arena; evictor
-// is taken alone or before arena. There is no goroutine in this package.
+// is taken alone or before arena. The only goroutines in this package are the two that
+// write to the disk tier, where there is one: SetDisk starts and ends them.
 package cache

@@ -20,6 +20,7 @@ import (
 type onDisk struct {
 	store *Store
 	tier  *disk.Tier
+	bug   func(where string, p any)
 	jobs  [spillers]chan *spill // by key, so that what comes later stays later
 	wg    sync.WaitGroup
 
@@ -55,11 +56,12 @@ const (
 )
 
 // SetDisk gives the store a disk tier, which it owns from then on, in place of the one
-// that it had, which is closed. nil is none. It waits for what is being written.
-func (s *Store) SetDisk(t *disk.Tier) error {
+// that it had, which is closed. nil is none. It waits for what is being written. bug is
+// told of a panic of a goroutine that writes, which costs one object.
+func (s *Store) SetDisk(t *disk.Tier, bug func(where string, p any)) error {
 	var d *onDisk
 	if t != nil {
-		d = &onDisk{store: s, tier: t, loads: make(map[string]chan struct{})}
+		d = &onDisk{store: s, tier: t, bug: bug, loads: make(map[string]chan struct{})}
 		for i := range d.jobs {
 			d.jobs[i] = make(chan *spill, mostSpills)
 			d.wg.Go(func() { d.run(d.jobs[i]) })

@@ -61,7 +61,7 @@ func (d *diskStore) restart() {
 	}
 	d.Store = New(Options{Budget: 64 << 20})
 	d.arena.poison = true
-	if err := d.SetDisk(openDisk(d.t, d.dir)); err != nil {
+	if err := d.SetDisk(openDisk(d.t, d.dir), nil); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -339,7 +339,7 @@ func TestSetDisk(t *testing.T) {
 		if i%3 != 2 {
 			tier = openDisk(t, other+fmt.Sprint(i%3))
 		}
-		if err := s.SetDisk(tier); err != nil {
+		if err := s.SetDisk(tier, nil); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(5 * time.Millisecond)

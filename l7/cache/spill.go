@@ -153,8 +153,8 @@ func (d *onDisk) isOutdated(key []byte) bool {
 func (d *onDisk) writeSafely(sp *spill) {
 	length := sp.ref.length
 	defer func() {
-		if recover() != nil {
-			d.store.counts.panics.Add(1)
+		if p := recover(); p != nil {
+			d.bug("cache on disk", p)
 		}
 		sp.ref.Release()
 		d.held.Add(-length)

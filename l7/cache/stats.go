@@ -6,7 +6,7 @@ import "sync/atomic"
 type counts struct {
 	fills, stored, aborted, passed, lagged     atomic.Uint64
 	tooLarge, full, varied, refreshed, evicted atomic.Uint64
-	purged, waits, squeezes, loaded, panics    atomic.Uint64
+	purged, waits, squeezes, loaded            atomic.Uint64
 	flights, waiting                           atomic.Int64
 }
 

@@ -86,7 +86,7 @@ func (s *Store) SetOptions(o Options) {
 // then the memory stays, so that whoever holds one reads no other's.
 func (s *Store) Close() error {
 	s.closed.Store(true)
-	derr := s.SetDisk(nil)
+	derr := s.SetDisk(nil, nil)
 	s.purgeAll()
 	octets := s.arena.close()
 	if n := s.entries.close(); n != 0 || octets != 0 {

@@ -95,6 +95,6 @@ var (
 var cacheDefs = []*Def{
 	CacheRequests, CacheStored, CacheRevalidations, CacheFetches, CacheWaiting, CacheObjects, CacheMemory, CacheBudget,
 	CacheEvictions, CachePurged, CacheInvalidated,
-	CacheDiskObjects, CacheDiskBytes, CacheDiskLimit, CacheDiskReady, CacheDiskReads, CacheDiskWrites, CacheDiskEvictions,
-	CacheDiskErrors,
+	CacheDiskObjects, CacheDiskBytes, CacheDiskLimit, CacheDiskReady, CacheDiskReads, CacheDiskWrites,
+	CacheDiskEvictions, CacheDiskErrors,
 }

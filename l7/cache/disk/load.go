@@ -383,7 +383,8 @@ func (k *keeper) walk(s foundSegment) bool {
 			return false
 		}
 		err := o.readHead(s.file, s.end, firstRead)
-		if err == nil && (o.h.id>>generationBits != s.id>>generationBits || o.h.body > blockSize || s.end+o.h.size() > s.size) {
+		other := o.h.id>>generationBits != s.id>>generationBits
+		if err == nil && (other || o.h.body > blockSize || s.end+o.h.size() > s.size) {
 			err = errNoRecord
 		}
 		if err != nil {

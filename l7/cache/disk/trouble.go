@@ -129,6 +129,6 @@ func (t *troubles) waits() {
 		return
 	}
 	t.waiting.Store(now + int64(waitingEvery))
-	t.log.Warn("another process has the cache directory; until it has let go, nothing is stored in it or served from it",
+	t.log.Warn("another process has the cache directory; until it has let go, responses are stored in memory alone",
 		"directory", t.dir)
 }
