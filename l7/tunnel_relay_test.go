@@ -261,7 +261,9 @@ func TestTunnelRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer access.Close()
+		r.server.mu.Lock() // which each connection takes first, so that all see it
 		r.server.access = access
+		r.server.mu.Unlock()
 		c := r.dial()
 		upgrade(t, c)
 		other := r.dial()                         // has its head where that of the tunnel was
