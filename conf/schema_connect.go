@@ -16,9 +16,9 @@ func l7ConnectTable() table[L7Connect] {
 		head: "[[l7.connect]]",
 		doc: "Where a CONNECT may lead to. The client names a host and a port; if they are in `to`, and the client's\n" +
 			"address is in `source`, it gets a tunnel to a server of the pool: never to an address of its own\n" +
-			"choice, and no name of its own is resolved. Else the answer is 403, and the connection ends. The first\n" +
-			"table that matches decides. Routes have no part in it. A tunnel that is open outlives a reload, also\n" +
-			"one that takes the table away.",
+			"choice, and no name of its own is resolved. Else the answer is 403, and the connection ends. The\n" +
+			"first table that matches decides. Routes have no part in it. A tunnel that is open outlives a\n" +
+			"reload, also one that takes the table away.",
 		example: `
 [pool.db]
 servers = ["10.0.0.7:5432"]
@@ -58,8 +58,9 @@ pool = "app"
 			},
 			{
 				name: "tunnel_idle_timeout", def: `"1h"`,
-				value: one(func(c *L7Connect) *time.Duration { return &c.TunnelIdleTimeout }, duration(shortest, 30*day)),
-				doc:   "How long a tunnel may be idle in both directions before it is closed.",
+				value: one(func(c *L7Connect) *time.Duration { return &c.TunnelIdleTimeout },
+					duration(shortest, 30*day)),
+				doc: "How long a tunnel may be idle in both directions before it is closed.",
 			},
 		},
 	}
