@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -133,6 +134,28 @@ func TestConnectOff(t *testing.T) {
 		t.Errorf("got %v %v, want 405 with Allow", res, err)
 	}
 	c.wantClosed()
+}
+
+// TestConnectOverTLS: the name in the hello is that of Weir, and the one in the request
+// that of somebody else.
+func TestConnectOverTLS(t *testing.T) {
+	certFile, keyFile, roots := newCert(t, "www.example.com")
+	r := newLoopRig(t, strings.Replace(connecting, "[[l7.connect]]\nto = [\"db", fmt.Sprintf(
+		"[l7.tls]\ncerts = [{ cert = %q, key = %q }]\n[[l7.connect]]\nto = [\"db", certFile, keyFile), 1), newShout(t))
+	tc := tls.Client(r.dial().TCPConn, &tls.Config{RootCAs: roots, ServerName: "www.example.com"})
+	const to = "db.example.com:5432"
+	fmt.Fprintf(tc, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\nearly ", to, to)
+	br := bufio.NewReader(tc)
+	if res, err := http.ReadResponse(br, &http.Request{Method: "CONNECT"}); err != nil || res.StatusCode != 200 {
+		t.Fatalf("got %v %v", res, err)
+	}
+	io.WriteString(tc, "and late")
+	tc.CloseWrite()
+	if got, err := io.ReadAll(br); err != nil || string(got) != "hello\nEARLY AND LATE" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	tc.Close()
+	r.untilNoTunnel(t)
 }
 
 // TestConnectReload: a reload that takes the table away refuses what comes, and leaves
