@@ -31,6 +31,15 @@ func (ck *checker) routeCache(r *L7Route) {
 	if c.MaxTTL > 0 {
 		order(ck, &c.MinTTL, &c.MaxTTL, formatDuration, "min_ttl", "max_ttl", c)
 	}
+	for _, t := range []struct {
+		key  string
+		text *Template
+	}{{"rewrite_path", &r.RewritePath}, {"rewrite_host", &r.RewriteHost}} {
+		if v := t.text.PerClient(); v != "" {
+			ck.add(ck.at(t.text), "", "%s: with a cache {%s} cannot be part of it; one client would get the response of another",
+				t.key, v)
+		}
+	}
 	ck.cacheKey(&c.Key)
 	for i := range c.Targets {
 		if t := &c.Targets[i]; strings.EqualFold(*t, "Cache-Control") || strings.EqualFold(*t, "Expires") {

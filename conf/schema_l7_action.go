@@ -11,7 +11,8 @@ func l7ActionKeys() []key[L7Route] {
 			doc: "The path that servers get, or that is looked for among the files. With variables: those of `path` " +
 				"(`{id}` of a pattern, `{name}` and `{1}` of a regular expression, `{rest}` of a prefix) and " +
 				"`{client_ip}`, `{host}`, `{method}`, `{path}`, `{query}`, `{request_id}`, `{scheme}`; `{{` and `}}` " +
-				"are braces. The query stays unless the text has a `?`. [actions.md](actions.md) tells more.",
+				"are braces. The query stays unless the text has a `?`. On a route with a cache `{client_ip}` and " +
+				"`{request_id}` have no place here or in `rewrite_host`. [actions.md](actions.md) tells more.",
 		},
 		{
 			name:  "request_headers",

@@ -178,3 +178,14 @@ func fieldTemplate() kind[Template] {
 		return parseTemplate(s)
 	}, func(t Template) any { return t.Text })
 }
+
+// PerClient returns a variable of the template that differs from client to client, or
+// from request to request, for the same URL; "" for none.
+func (t *Template) PerClient() string {
+	for i := range t.Parts {
+		if v := t.Parts[i].Variable; v == "client_ip" || v == "request_id" {
+			return v
+		}
+	}
+	return ""
+}

@@ -59,6 +59,7 @@ func (s *Server) buildCache(l *listener, r *routeState) (err error) {
 		rc.purge = append(rc.purge, p.Masked())
 	}
 	rc.policy = cachePolicy(c)
+	rc.policy.PerClient = perClient(&r.conf.RequestHeaders)
 	parts := keyParts(&c.Key)
 	parts.Space = l.name + "\x00" + r.name + "\x00" + r.pool
 	rc.key = policy.NewKeyPolicy(parts)
@@ -89,6 +90,19 @@ func cachePolicy(c *conf.RouteCache) policy.Config {
 		p.StatusTTL = append(p.StatusTTL, policy.StatusTTL{Status: st.Status, TTL: st.TTL})
 	}
 	return p
+}
+
+// perClient names the fields of requests, in lower case, that the route makes of what no
+// key has.
+func perClient(changes *conf.FieldChanges) (names []string) {
+	for _, list := range [...][]conf.FieldValue{changes.Set, changes.Add} {
+		for i := range list {
+			if list[i].Value.PerClient() != "" {
+				names = append(names, strings.ToLower(list[i].Name))
+			}
+		}
+	}
+	return names
 }
 
 // keyParts is what the file says of the key.

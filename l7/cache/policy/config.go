@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Config is the rules of one route, beside those that messages bring along. The zero
 // value is RFC 9111 with its heuristic and nothing more. A Config is only read and may
@@ -43,6 +46,10 @@ type Config struct {
 	// AllowAuthorization stores responses to requests with credentials as if they had
 	// none: whoever has none gets them too. Without it RFC 9111 section 3.5 decides.
 	AllowAuthorization bool
+	// PerClient are the fields, in lower case, that the route writes into requests with a
+	// value that depends on more than what the key has. A response that varies with one
+	// is not stored.
+	PerClient []string
 	// IgnoreRequest gives directives of requests no effect, only-if-cached excepted.
 	IgnoreRequest bool
 }
@@ -65,6 +72,21 @@ func (c *Config) targets() []string {
 		return defaultTargets
 	}
 	return c.Targets
+}
+
+// perClient reports whether a list of AppendVary has one of PerClient.
+func (c *Config) perClient(names []byte) bool {
+	if len(c.PerClient) == 0 {
+		return false
+	}
+	for more := true; more; {
+		var name []byte
+		name, names, more = cut(names, ',')
+		if slices.Contains(c.PerClient, string(name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // statusTTL returns the lifetime that the route has for a status.

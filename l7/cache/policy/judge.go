@@ -42,8 +42,9 @@ func (f *facts) mayStore(cfg *Config, req *message.Request, fields []message.Fie
 	case req.Has(message.Authorization) && !cfg.AllowAuthorization && !f.allowsAuthorization():
 		return Authorization
 	}
-	var names [256]byte // for nobody
-	if _, ok := AppendVary(names[:0], fields); !ok {
+	var buf [256]byte
+	names, ok := AppendVary(buf[:0], fields)
+	if !ok || cfg.perClient(names) {
 		return VaryStar
 	}
 	return f.isUseful(cfg, m)

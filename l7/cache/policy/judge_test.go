@@ -159,4 +159,14 @@ func TestVaryIsStored(t *testing.T) {
 	f("Vary:\nVary: *", VaryStar)
 	f("Vary: a b", VaryStar)
 	f("Vary: \"a\"", VaryStar)
+
+	// What Weir writes for each request is not among the fields of the client.
+	f("Vary: X-Forwarded-For", VaryStar)
+	f("Vary: a, forwarded", VaryStar)
+	f("Vary: X-Request-Id", VaryStar)
+	f("Vary: X-Forwarded-Proto, X-Forwarded-Host", OK) // the key has them
+	route := Config{PerClient: []string{"x-user", "x-ip"}}
+	judge(t, &route, "", fresh+"\nVary: a, X-IP", VaryStar)
+	judge(t, &route, "", fresh+"\nVary: a, X-I", OK)
+	judge(t, &route, "", fresh, OK)
 }

@@ -11,7 +11,8 @@ const maxVaryNames = 32
 // AppendVary appends the names that the Vary fields of a response list, in lower case,
 // sorted, each once, parted by commas: the names of AppendVariant. Nothing is appended
 // where the response varies with nothing. It is not ok where no request can match: "*"
-// is among them, or something that is no name (RFC 9111 section 4.1).
+// is among them, something that is no name (RFC 9111 section 4.1), or a field that Weir
+// writes for each request, so that it is not among those of the client.
 func AppendVary(dst []byte, fields []message.Field) (names []byte, ok bool) {
 	var buf [maxVaryNames][]byte
 	sorted := buf[:0]
@@ -25,7 +26,7 @@ func AppendVary(dst []byte, fields []message.Field) (names []byte, ok bool) {
 			if name = trim(name); len(name) == 0 {
 				continue
 			}
-			if string(name) == "*" || !message.ValidName(name) {
+			if string(name) == "*" || !message.ValidName(name) || isOurs(name) {
 				return dst, false
 			}
 			if sorted, ok = insertName(sorted, name); !ok {
@@ -40,6 +41,17 @@ func AppendVary(dst []byte, fields []message.Field) (names []byte, ok bool) {
 		dst = appendLower(dst, name)
 	}
 	return dst, true
+}
+
+// isOurs reports whether Weir itself tells backends by this field who asks. The others of
+// its kind say what the key has: scheme and host.
+func isOurs(name []byte) bool {
+	switch message.Lookup(name) {
+	case message.XForwardedFor, message.Forwarded, message.XRequestID:
+		return true
+	default:
+		return false
+	}
 }
 
 // insertName inserts a name in order, if it is not there yet; not ok when there is no
