@@ -36,8 +36,8 @@ func (ck *checker) routeCache(r *L7Route) {
 		text *Template
 	}{{"rewrite_path", &r.RewritePath}, {"rewrite_host", &r.RewriteHost}} {
 		if v := t.text.PerClient(); v != "" {
-			ck.add(ck.at(t.text), "", "%s: with a cache {%s} cannot be part of it; one client would get the response of another",
-				t.key, v)
+			ck.add(ck.at(t.text), "", "%s: with a cache {%s} cannot be part of it; "+
+				"one client would get the response of another", t.key, v)
 		}
 	}
 	ck.cacheKey(&c.Key)
