@@ -112,7 +112,7 @@ func (s *Store) publish(o *Object, f *Fill) error {
 		return ErrPurged
 	}
 	held := *o
-	seen, hit := s.purges.hits(s, &held)
+	seen, hit := s.purges.hits(s, &held, e.hash)
 	if hit {
 		sh.mu.Unlock()
 		return ErrPurged

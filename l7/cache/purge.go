@@ -47,11 +47,12 @@ type purges struct {
 	sweep sync.Mutex // held by who sweeps; before mu
 
 	mu     sync.Mutex
-	recent [recentPurges]*purge // by epoch
+	recent [recentPurges]*purge // the oldest is replaced; those of keys are not among them
+	begun  int                  // how many have stood in recent
 }
 
-// recentPurges is how many purges are remembered. What was fetched before the oldest of
-// them is not stored.
+// recentPurges is how many purges of more than a key are remembered. What was fetched before
+// the oldest of them is not stored.
 const recentPurges = 1024
 
 // Epoch returns the number of purges so far.
@@ -64,8 +65,18 @@ func (s *Store) Epoch() Epoch { return Epoch(s.purges.epoch.Load()) + 1 }
 // returned does. It looks at every object unless sel names a key, some 20 million in a
 // second; purges that come meanwhile are carried out together.
 func (s *Store) Purge(sel *Selector, now time.Time) int {
+	if sel.Key != nil {
+		there := s.purgeDisk(sel)
+		defer s.purgeDisk(sel)
+		n := s.purgeKey(sel, now)
+		s.counts.purged.Add(uint64(n))
+		if there && n == 0 {
+			return 1 // on disk alone
+		}
+		return n
+	}
 	p := &purge{Selector: *sel, now: now}
-	p.Key, p.Host, p.Path = bytes.Clone(sel.Key), bytes.Clone(sel.Host), bytes.Clone(sel.Path)
+	p.Host, p.Path = bytes.Clone(sel.Host), bytes.Clone(sel.Path)
 	if sel.Tag != nil {
 		p.tag = s.hash(sel.Tag)
 		p.Tag = bytes.Clone(sel.Tag)
@@ -89,11 +100,11 @@ func (s *Store) Purge(sel *Selector, now time.Time) int {
 func (u *purges) begin(p *purge) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p.epoch = Epoch(u.epoch.Load()) + 1
-	u.recent[p.epoch%recentPurges] = p
+	p.epoch = Epoch(u.epoch.Add(1))
+	u.recent[u.begun%recentPurges] = p
+	u.begun++
 	next := append(slices.Clone(u.pending()), p)
 	u.active.Store(&next)
-	u.epoch.Store(uint32(p.epoch))
 }
 
 // pending returns the purges that are not carried out yet.
@@ -117,20 +128,26 @@ func (u *purges) end(list []*purge) {
 }
 
 // hits reports whether a purge since o was fetched keeps it from being stored, and the
-// number of purges it was held against. Where only soft ones hit it, its Meta expires.
-func (u *purges) hits(s *Store, o *Object) (seen uint32, hit bool) {
+// number of purges it was held against. Where only soft ones hit it, its Meta expires. The
+// shard of its hash is locked.
+func (u *purges) hits(s *Store, o *Object, hash uint64) (seen uint32, hit bool) {
 	now := u.epoch.Load()
 	if o.Since == 0 || uint32(o.Since) > now {
 		return now, false
 	}
-	if now-uint32(o.Since) >= recentPurges {
+	if s.shardOf(hash).keyPurges.hits(o, hash) {
 		return now, true
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for epoch := uint32(o.Since); epoch <= now; epoch++ {
-		p := u.recent[epoch%recentPurges]
+	for i := u.begun - 1; i >= 0; i-- {
+		if i < u.begun-recentPurges {
+			return now, true // nobody knows any more what it was
+		}
+		p := u.recent[i%recentPurges]
 		switch {
+		case p.epoch < o.Since:
+			return now, false
 		case !p.hitsObject(s, o):
 		case !p.Soft:
 			return now, true

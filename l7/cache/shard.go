@@ -19,7 +19,10 @@ type shard struct {
 	fills   map[uint32]*Fill // of the entries that are filling
 	flights map[string]*Flight
 	marks   marks
-	_       [64]byte // no two shards in one cache line
+
+	keyPurges keyPurges
+
+	_ [64]byte // no two shards in one cache line
 }
 
 // shardOf returns the shard of a hash.

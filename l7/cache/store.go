@@ -24,7 +24,7 @@ const (
 	minBudget        = 4 << 20
 	defaultMaxObject = 16 << 20
 
-	fixedCost = 512 << 10 // shards, marks and locks, with a full table of marks
+	fixedCost = 1 << 20 // shards, locks, full tables of marks and of purges of keys
 )
 
 func (o Options) orDefault() Options {

@@ -11,39 +11,14 @@ func (s *Store) carryOut(list []*purge) {
 	if len(list) == 0 {
 		return
 	}
-	var wide []*purge
-	for _, p := range list {
-		if p.Key != nil {
-			s.sweepKey(p)
-		} else {
-			wide = append(wide, p)
-		}
-	}
-	if wide != nil {
-		last := uint32(list[len(list)-1].epoch)
-		for i := range s.shards {
-			s.sweepShard(&s.shards[i], wide, last)
-		}
+	last := uint32(list[len(list)-1].epoch)
+	for i := range s.shards {
+		s.sweepShard(&s.shards[i], list, last)
 	}
 	s.purges.end(list)
 	for _, p := range list {
 		p.swept = true
 	}
-}
-
-// sweepKey carries out a purge of one key.
-func (s *Store) sweepKey(p *purge) {
-	hash := s.hash(p.Key)
-	sh := s.shardOf(hash)
-	var few [8]uint32
-	gone := few[:0]
-	sh.mu.Lock()
-	sh.marks.remove(hash)
-	if sh.buckets != nil {
-		gone = s.sweepBucket(sh, sh.bucket(hash), []*purge{p}, 0, gone)
-	}
-	sh.mu.Unlock()
-	s.finish(gone)
 }
 
 func (s *Store) sweepShard(sh *shard, list []*purge, last uint32) {
