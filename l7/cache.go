@@ -80,14 +80,24 @@ func (x *exchange) lookUp() verdict {
 	if len(rc.purge) > 0 && string(r.Method) == "PURGE" {
 		return x.purgeURL()
 	}
+	onLane := x.ride.desk != nil
 	if why := policy.Passes(r); why != policy.OK {
+		if onLane {
+			return leave
+		}
 		return x.passBy(why.Forward(), why.String())
 	}
 	if _, holds := rc.bypass.Holds(&x.lookup); holds {
+		if onLane {
+			return leave
+		}
 		return x.passBy(policy.ForwardBypass, "condition")
 	}
 	c.wish = policy.ReadWish(&rc.policy, r)
 	c.key = policy.AppendKey(c.key[:0], rc.key, x.clientScheme(), r)
+	if onLane {
+		return x.lookUpOnLane()
+	}
 	now := x.started
 	for range maxRounds {
 		v, decided := x.find(now)

@@ -551,3 +551,63 @@ func TestLaneSharesMaxIdle(t *testing.T) {
 		}
 	}
 }
+
+// TestLaneServesStored: what is stored and fresh takes no goroutine either. What has to be
+// fetched does, and what is sent in many pieces is finished by one.
+func TestLaneServesStored(t *testing.T) {
+	large := strings.Repeat("0123456789abcdef", 1<<16)
+	asked := atomic.Int64{}
+	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			body := "ok"
+			if req.URL.Path == "/large" {
+				body = large
+			}
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nETag: \"a\"\r\nContent-Length: %d\r\n\r\n%s",
+				len(body), body)
+		}
+	})
+	r := newRigWith(t, true, storing, o.addr)
+	first := r.dial()
+	for _, path := range []string{"/small", "/large"} {
+		first.get(path)
+	}
+	_, missed := r.lanes()
+	if missed == 0 {
+		t.Error("a miss did not leave the lane")
+	}
+	c := r.dial()
+	f := func(head, method string, status int, want string) {
+		t.Helper()
+		before, _ := r.lanes()
+		c.send("%s\r\nHost: www.example.com\r\n\r\n", head)
+		res, body, err := c.response(method)
+		if err != nil || res.StatusCode != status || body != want {
+			t.Errorf("%q: got %d %.20q %v", head, res.StatusCode, body, err)
+		}
+		eventually(t, "the lane to have served "+head, func() bool { after, _ := r.lanes(); return after > before })
+		if _, left := r.lanes(); left > missed {
+			t.Fatalf("%q left the lane", head)
+		}
+	}
+	f("GET /small HTTP/1.1", "GET", 200, "ok")
+	f("HEAD /small HTTP/1.1", "HEAD", 200, "")
+	f("GET /small HTTP/1.1\r\nIf-None-Match: \"a\"", "GET", 304, "")
+	f("GET /small HTTP/1.1\r\nRange: bytes=1-", "GET", 206, "k")
+	f("GET /small HTTP/1.1", "GET", 200, "ok")
+	f("GET /large HTTP/1.1\r\nRange: bytes=16-31", "GET", 206, large[16:32])
+	if res, body := c.get("/large"); res.StatusCode != 200 || body != large {
+		t.Errorf("got %d with %d octets, want %d", res.StatusCode, len(body), len(large))
+	}
+	if res, body := c.get("/small"); res.StatusCode != 200 || body != "ok" {
+		t.Errorf("after what was large: got %d %q", res.StatusCode, body)
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("the origin was asked %d times, want 2", n)
+	}
+}

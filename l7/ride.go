@@ -46,7 +46,7 @@ func (r *routeState) canRide() bool {
 	if a := r.act; a != nil && (a.files != nil || a.mirror != nil || a.fault != nil && a.fault.Delay > 0) {
 		return false
 	}
-	return r.again.hedge == 0 && r.cache == nil
+	return r.again.hedge == 0
 }
 
 // rides reports whether a request may be served on a lane as far as that is known before
@@ -188,9 +188,10 @@ func (x *exchange) forwardAfterLane() verdict {
 }
 
 // waitOrLeave says how the step deliver goes on on a lane that cannot go on now: a client
-// that does not take what it is sent is waited for by a goroutine.
+// that does not take what it is sent is waited for by a goroutine, which also sends what
+// is large and stored.
 func (x *exchange) waitOrLeave() verdict {
-	if x.c.nc.Backlogged() {
+	if x.c.nc.Backlogged() || x.cached.serving.on {
 		return leave
 	}
 	return wait
@@ -208,6 +209,8 @@ func (x *exchange) isHeldUp(pieces int) bool {
 	if pieces < ridePieces {
 		return false
 	}
-	x.up.Again()
+	if x.up != nil { // else the body comes from the store
+		x.up.Again()
+	}
 	return true
 }
