@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -152,12 +153,16 @@ func TestReadersOfEvicted(t *testing.T) {
 // nothing wrong in what it reads.
 func TestSideBySide(t *testing.T) {
 	r := open(t, Options{Size: MinSize})
-	end := time.Now().Add(2 * time.Second)
+	begun := time.Now()
 	var wg sync.WaitGroup
-	var seen [8]int
-	for w := range seen {
+	var seen atomic.Int64
+	goOn := func() bool {
+		took := time.Since(begun)
+		return took < 2*time.Second || seen.Load() < 100 && took < 20*time.Second
+	}
+	for range 8 {
 		wg.Go(func() {
-			for i := 0; time.Now().Before(end); i++ {
+			for i := 0; goOn(); i++ {
 				k := rand.IntN(200)
 				name, b := fmt.Sprint("n", k), body(uint64(k), 1+k*k*5)
 				switch n := rand.IntN(30); {
@@ -177,26 +182,22 @@ func TestSideBySide(t *testing.T) {
 					}
 				default:
 					if r.Has([]byte(name)) {
-						r.want2(name, b, &seen[w])
+						r.want2(name, b, &seen)
 					}
 				}
 			}
 		})
 	}
 	wg.Wait()
-	total := 0
-	for _, n := range seen {
-		total += n
-	}
-	if total < 100 {
-		t.Errorf("%d objects were read: the test proves little", total)
+	if n := seen.Load(); n < 100 {
+		t.Errorf("%d objects were read: the test proves little", n)
 	}
 	if s := r.Stats(); s.Errors != [Causes]uint64{} || s.Bytes > s.Limit {
 		t.Errorf("stats %+v\n%s", s, r.log)
 	}
 	r.reopen()
 	for k := range 200 {
-		r.want2(fmt.Sprint("n", k), body(uint64(k), 1+k*k*5), &total)
+		r.want2(fmt.Sprint("n", k), body(uint64(k), 1+k*k*5), &seen)
 	}
 	if used := usage(t, r.dir); used > MinSize {
 		t.Errorf("the directory holds %d bytes", used)
@@ -204,13 +205,13 @@ func TestSideBySide(t *testing.T) {
 }
 
 // want2 is want where nothing is right as well.
-func (r *rig) want2(name string, b []byte, seen *int) {
+func (r *rig) want2(name string, b []byte, seen *atomic.Int64) {
 	o, ok := r.Get([]byte(name))
 	if !ok {
 		return
 	}
 	defer o.Close()
-	*seen++
+	seen.Add(1)
 	got := make([]byte, o.Length)
 	if _, err := o.ReadAt(got, 0); err != nil || !bytes.Equal(got, b) || string(o.Meta) != "meta of "+name {
 		r.t.Errorf("%q: %v, %d bytes, want %d, meta %q", name, err, len(got), len(b), o.Meta)
