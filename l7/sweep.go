@@ -63,8 +63,15 @@ func (w *sweeper) now() uint32 {
 	return max(t&^asked, 1)
 }
 
-// ago is how many ticks have passed since one.
-func (w *sweeper) ago(since uint32) uint32 { return (w.now() - since) &^ asked }
+// ago is how many ticks have passed since one. Where a rest ends, two that ask for the
+// present tick at the same time may get one and the next: what is not yet has not passed.
+func (w *sweeper) ago(since uint32) uint32 {
+	passed := (w.now() - since) &^ asked
+	if passed > asked/2 {
+		return 0
+	}
+	return passed
+}
 
 func (w *sweeper) drain() { w.drained.Store(w.now()) }
 

@@ -89,3 +89,24 @@ func TestSweeperRestEnds(t *testing.T) {
 		s.awake.remove(c)
 	}
 }
+
+// A tick that has not come yet, since a rest ends just now, is no time long ago: a
+// connection would be taken for one that has waited for years, and closed.
+func TestSweeperAgo(t *testing.T) {
+	f := func(now, since, want uint32) {
+		t.Helper()
+		var w sweeper
+		w.clock.Store(now)
+		if got := w.ago(since); got != want {
+			t.Errorf("at %d, %d is %d ticks ago, want %d", now, since, got, want)
+		}
+	}
+	f(10, 10, 0)
+	f(10, 4, 6)
+	f(10, 11, 0)
+	f(10, 12, 0)
+	f(1, 2, 0)
+	f(1, asked-1, 2) // over the wrap
+	f(asked-1, 1, 0)
+	f(1_000_000, 1, 999_999)
+}

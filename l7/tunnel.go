@@ -91,7 +91,7 @@ type tunnel struct {
 func (t *tunnel) watch() {
 	t.touch()
 	t.watcher = time.AfterFunc(time.Hour, func() {
-		quiet := time.Duration(t.s.sweeper.now()-t.active.Load()) * tick
+		quiet := time.Duration(t.s.sweeper.ago(t.active.Load())) * tick
 		if quiet >= t.idle {
 			t.end(loop.TunnelIdle)
 			return
