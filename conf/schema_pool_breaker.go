@@ -6,10 +6,10 @@ func breakerTable() table[Breaker] {
 	return table[Breaker]{
 		head: "[pool.NAME.breaker]",
 		doc: "Refuses HTTP requests with 503 at once, while the pool as a whole fails or has too much to do, so\n" +
-			"that clients do not wait for what will fail and servers can recover. A request fails where the last server\n" +
-			"asked could not be connected to, broke off, took too long or answered 500, 502, 503 or 504. When\n" +
-			"`failure_percent` of a `window` failed, the breaker opens. After `open_time` it is half-open and lets\n" +
-			"`trials` through: when all went well it closes, and the first one that fails opens it again. TCP\n" +
+			"that clients do not wait for what will fail and servers can recover. A request fails where the last\n" +
+			"server asked could not be connected to, broke off, took too long or answered 500, 502, 503 or 504.\n" +
+			"When `failure_percent` of a `window` failed, the breaker opens. After `open_time` it is half-open and\n" +
+			"lets `trials` through: when all went well it closes, and the first one that fails opens it again. TCP\n" +
 			"sessions do not count and are not refused. A reload keeps the state.",
 		example: `
 [pool.app]
