@@ -58,10 +58,11 @@ func (c *cacheStatsCmd) Run(o *output) error {
 func cacheText(s *l7.CacheStatus) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "objects  %d\nmemory   %s of %s\n", s.Objects, conf.Size(s.Memory), conf.Size(s.MemoryLimit))
-	fmt.Fprintf(&b, "evicted  %d\nfetches  %d under way, %d requests wait for them\n", s.Evictions, s.Fetches, s.Waiting)
+	fmt.Fprintf(&b, "evicted  %d\nfetches  %d under way, %d requests wait for them\n",
+		s.Evictions, s.Fetches, s.Waiting)
 	if d := s.Disk; d != nil {
-		fmt.Fprintf(&b, "disk     %d objects, %s of %s in %s%s\n", d.Objects, conf.Size(d.Bytes), conf.Size(d.Limit), d.Path,
-			diskState(d))
+		fmt.Fprintf(&b, "disk     %d objects, %s of %s in %s%s\n",
+			d.Objects, conf.Size(d.Bytes), conf.Size(d.Limit), d.Path, diskState(d))
 	}
 	if len(s.Routes) == 0 {
 		return b.String() + "no route has a cache\n"
@@ -95,7 +96,7 @@ func diskState(d *l7.CacheDiskStatus) string {
 
 type cachePurgeCmd struct {
 	Config string   `short:"c" required:"" placeholder:"FILE" help:"Configuration file of the process."`
-	URL    []string `arg:"" optional:"" placeholder:"URL" help:"URLs, as https://www.example.com/page?id=7; with all their variants."`
+	URL    []string `arg:"" optional:"" placeholder:"URL" help:"URLs, with all their variants."`
 	Prefix string   `placeholder:"URL" help:"All URLs that begin so, as https://www.example.com/images/."`
 	Host   string   `placeholder:"NAME" help:"Everything of this host, with both schemes."`
 	Tag    string   `placeholder:"TAG" help:"What has this tag in Surrogate-Key, Cache-Tag or Cache-Groups."`
