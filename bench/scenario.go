@@ -159,7 +159,7 @@ func jobText(s *conf.Scenario) string {
 func originArgs(s *conf.Scenario, address string) []string {
 	args := []string{
 		"bench", "origin", "--kind", s.Origin.Kind, "--listen", address,
-		"--body", strconv.FormatInt(int64(s.Origin.Body), 10),
+		"--body", strconv.FormatInt(int64(s.Origin.Body), 10), "--content", s.Origin.Content,
 	}
 	if s.Origin.MaxAge > 0 {
 		args = append(args, "--max-age", s.Origin.MaxAge.String())
@@ -182,7 +182,10 @@ func loadArgs(s *conf.Scenario, address string, due int) []string {
 	switch w.Kind {
 	case "http1":
 		args = append(args, "--http", url("http", "https"))
-		if s.Origin.Address.IsZero() && s.Origin.Body > 0 {
+		switch {
+		case s.Front == "gzip": // how long it becomes is the proxy's doing
+			args = append(args, "-H", "Accept-Encoding: gzip")
+		case s.Origin.Address.IsZero() && s.Origin.Body > 0:
 			args = append(args, "--length", strconv.FormatInt(int64(s.Origin.Body), 10))
 		}
 	case "websocket":

@@ -27,6 +27,9 @@ func (ck *checker) l7Actions(l *L7, r *L7Route) {
 	if f := r.Fault; f != nil && !ck.has(&f.Delay) && !ck.has(&f.Abort) {
 		ck.add(ck.at(&r.Fault), "", "[l7.route.fault] needs delay or abort")
 	}
+	if c := r.Compress; c != nil {
+		ck.compress(c)
+	}
 	ck.fieldChanges("request_headers", &r.RequestHeaders)
 	ck.fieldChanges("response_headers", &r.ResponseHeaders)
 	ck.templates(r)
@@ -67,6 +70,7 @@ func (ck *checker) oneTarget(r *L7Route) {
 	unused(&r.Timeout, "timeout")
 	unused(&r.RequestBuffer, "request_buffer")
 	unused(&r.Retry, "retry")
+	unused(&r.Compress, "compress")
 	unused(&r.RequestHeaders, "request_headers")
 	if r.Files == nil {
 		unused(&r.RewritePath, "rewrite_path")

@@ -24,6 +24,7 @@ type Config struct {
 	AccessLog AccessLog
 	DNS       DNS
 	Cache     Cache
+	Compress  Compression
 	Pools     []Pool // in file order
 	L4        []L4
 	L7        []L7
@@ -343,5 +344,6 @@ type L7Route struct {
 	RequestBuffer         Size          // bodies up to this are read before a server is chosen; 0: none
 	Retry                 Retry
 	Cache                 *RouteCache // nil: nothing is stored
+	Compress              *Compress   // nil: responses are sent as they are
 	RouteAction
 }

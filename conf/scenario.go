@@ -12,7 +12,7 @@ import (
 type Scenario struct {
 	Name        string
 	Shows       string // what a reader learns from it, one sentence
-	Front       string // what the proxies are: http, https, cache, tcp, udp, sni
+	Front       string // what the proxies are: http, https, cache, gzip, tcp, udp, sni
 	Peers       []string
 	Connections int
 	Rate        int   // requests due per second; 0: a closed loop
@@ -39,6 +39,7 @@ type ScenarioWorkload struct {
 type ScenarioOrigin struct {
 	Kind    string        // of the built-in origin: http, h2c, https, echo, source, sink, udp-echo
 	Body    Size          // of an HTTP response
+	Content string        // of it: bytes, json
 	MaxAge  time.Duration // for which caches may keep it; 0: nothing is said of it
 	Address Addr          // of an origin that runs elsewhere; zero: the built-in one
 }
@@ -104,6 +105,7 @@ var scenarioKinds = []struct {
 }{
 	{"http", []string{"http1", "websocket", "idle"}, []string{"http", "h2c"}},
 	{"cache", []string{"http1"}, []string{"http"}},
+	{"gzip", []string{"http1"}, []string{"http"}},
 	{"https", []string{"http1", "websocket", "tls", "idle"}, []string{"http", "h2c"}},
 	{"tcp", []string{"tcp", "download", "upload", "idle"}, []string{"echo", "source", "sink"}},
 	{"udp", []string{"udp"}, []string{"udp-echo"}},

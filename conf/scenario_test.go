@@ -59,6 +59,7 @@ reconnect = true
 kind = "http"
 body = "1KiB"
 address = "10.0.0.1:9000"
+content = "json"
 max_age = "1h"
 [cores]
 generator = [0]
@@ -75,7 +76,7 @@ func TestScenarioIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Connections != 64 || s.Rate != 500 || s.Duration != 3*time.Second || s.Warmup != 500*time.Millisecond ||
-		s.Workload.Send != 64<<10 || !s.Workload.Reconnect || s.Origin.Body != 1<<10 || s.Origin.MaxAge != time.Hour ||
+		s.Workload.Send != 64<<10 || !s.Workload.Reconnect || s.Origin.Body != 1<<10 || s.Origin.MaxAge != time.Hour || s.Origin.Content != "json" ||
 		s.Origin.Address.String() != "10.0.0.1:9000" || len(s.Cores.Proxy) != 2 || s.Cores.Proxy[1] != 2 ||
 		s.Objective.P99 != 5*time.Millisecond || s.Objective.Failed != 3 || len(s.Peers) != 2 {
 		t.Errorf("got %+v", s)

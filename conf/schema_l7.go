@@ -319,7 +319,7 @@ pool = "app"
 path = '~^/v[0-9]+/'
 pool = "app"
 `,
-		keys: slices.Concat(l7RouteKeys(), l7TryKeys(), l7ActionKeys(), l7CacheKeys()),
+		keys: slices.Concat(l7RouteKeys(), l7TryKeys(), l7ActionKeys(), l7CacheKeys(), l7CompressKeys()),
 	}
 }
 

@@ -47,6 +47,11 @@ func schema() table[Config] {
 				doc:   "Where responses are stored.",
 			},
 			{
+				name:  "compress",
+				value: sub(func(c *Config) *Compression { return &c.Compress }, compressionTable()),
+				doc:   "What encoding responses may take of the process.",
+			},
+			{
 				name: "pool",
 				value: named(func(c *Config) *[]Pool { return &c.Pools },
 					func(p *Pool) *string { return &p.Name }, poolTable()),

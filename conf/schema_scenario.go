@@ -34,9 +34,11 @@ func scenarioKeys() []key[Scenario] {
 		},
 		{
 			name: "front", required: true,
-			value: one(func(s *Scenario) *string { return &s.Front }, choice("http", "https", "cache", "tcp", "udp", "sni")),
+			value: one(func(s *Scenario) *string { return &s.Front },
+				choice("http", "https", "cache", "gzip", "tcp", "udp", "sni")),
 			doc: "What the proxies are set up as: `http` and `https` proxy HTTP/1.1, the latter ends TLS; " +
-				"`cache` is `http` with answers kept and served from there; `tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
+				"`cache` is `http` with answers kept and served from there; `gzip` is `http` with answers " +
+				"compressed; `tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
 		},
 		{
 			name: "peers", none: "all that can do the job and are found",
@@ -170,9 +172,15 @@ func scenarioOriginTable() table[ScenarioOrigin] {
 				doc:   "Size of an HTTP response body.",
 			},
 			{
+				name: "content", def: `"bytes"`,
+				value: one(func(o *ScenarioOrigin) *string { return &o.Content }, choice("bytes", "json")),
+				doc:   "What that body is: `json` can be compressed, `bytes` are not offered for it.",
+			},
+			{
 				name: "max_age", none: "nothing is said of it",
-				value: one(func(o *ScenarioOrigin) *time.Duration { return &o.MaxAge }, duration(time.Second, 24*time.Hour)),
-				doc:   "How long caches may keep the answer of `http` (Cache-Control: max-age).",
+				value: one(func(o *ScenarioOrigin) *time.Duration { return &o.MaxAge },
+					duration(time.Second, 24*time.Hour)),
+				doc: "How long caches may keep the answer of `http` (Cache-Control: max-age).",
 			},
 			{
 				name: "address", none: "the built-in origin is started",

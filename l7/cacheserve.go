@@ -215,19 +215,23 @@ func (s *serving) appendPart(dst []byte, i int) []byte {
 // readStored returns the next piece of what is served, io.EOF behind the last one. Before
 // it waits for more, what is there is sent to the client.
 func (x *exchange) readStored() ([]byte, error) {
-	c := &x.cached
-	s := &c.serving
+	s := &x.cached.serving
 	if s.left == 0 || s.ended {
 		return x.nextPart()
 	}
-	p, ready, err := c.ref.TryNext()
+	ref := x.storedBody()
+	p, ready, err := ref.TryNext()
+	if !ready && x.holdsBack() {
+		p, err = ref.Next(x.whenGone(), pause)
+		ready = err != cache.ErrSlow
+	}
 	if !ready {
-		if err := x.h.Flush(); err != nil {
+		if err := x.flushBody(); err != nil {
 			return nil, &clientError{err}
 		}
 		stop := x.whenGone()
 		x.c.await()
-		p, err = c.ref.Next(stop, 0)
+		p, err = ref.Next(stop, 0)
 		x.c.awaited()
 	}
 	if err != nil {

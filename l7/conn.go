@@ -322,7 +322,7 @@ func (x *exchange) reset(l *listener) {
 	x.fault, x.stages.Route, x.stages.Connect = fault{}, 0, 0
 	x.stages.FirstByte, x.stages.Deliver, x.stages.Queue = 0, 0, 0
 	x.whole, x.until, x.departs = false, time.Time{}, nil
-	x.tunnelIn, x.tunnelOut = 0, 0
+	x.tunnelIn, x.tunnelOut, x.coder = 0, 0, coder{}
 	x.asked, x.ride = attempted{}, ride{desk: x.ride.desk}
 	x.acted.reset()
 	x.cached.reset()

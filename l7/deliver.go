@@ -51,7 +51,7 @@ func (x *exchange) passOn() verdict {
 		case err != nil:
 			return x.truncated(err)
 		}
-		if err = x.h.WriteBody(p); err != nil {
+		if err = x.writeBody(p); err != nil {
 			return x.clientLost(err)
 		}
 		if x.ride.desk != nil && x.isHeldUp(pieces) {
@@ -65,6 +65,10 @@ func (x *exchange) endPassing() verdict {
 	var trailers []message.Field
 	if x.framing == message.Chunked {
 		trailers = without(x.trailers(), x.route.hides)
+	}
+	trailers, err := x.endCoding(trailers)
+	if err != nil {
+		return x.clientLost(err)
 	}
 	if err := x.h.EndBody(trailers); err != nil {
 		return x.clientLost(err)
@@ -85,8 +89,10 @@ func (x *exchange) readBody() ([]byte, error) {
 	if p, err := x.up.ReadBuffered(); p != nil || err != nil {
 		return p, err
 	}
-	if err := x.h.Flush(); err != nil {
-		return nil, &clientError{err}
+	if !x.holdsBack() || !x.up.AwaitBody(pause) {
+		if err := x.flushBody(); err != nil {
+			return nil, &clientError{err}
+		}
 	}
 	x.c.await()
 	p, err := x.up.ReadBody()

@@ -112,6 +112,7 @@ type exchange struct {
 	framing message.Framing
 	length  int64
 	status  int // 0: none was sent
+	coder   coder
 
 	// What happened.
 	fault   fault

@@ -42,6 +42,11 @@ type Explanation struct {
 	Cache string `json:"-"`
 
 	Acted
+
+	// Coding is what a response is encoded with that is fit for it, "identity" for none;
+	// "" where the route does not compress. Uncoded says why it is identity.
+	Coding  string `json:"coding,omitempty"`
+	Uncoded string `json:"uncoded,omitempty"`
 }
 
 // RouteOutcome is one route and why it was not taken.
@@ -109,6 +114,10 @@ func (s *Server) Explain(snap *Snapshot, q Question) (*Explanation, error) {
 		}
 		e.choosePool(x)
 		e.Cache = x.explainCache()
+		if p := x.route.compress; p != nil {
+			c, why := p.JudgeRequest(&x.req, false)
+			e.Coding, e.Uncoded = c.String(), why.String()
+		}
 	}
 	return e, nil
 }

@@ -10,6 +10,7 @@ import (
 
 // log counts the exchange and writes its record.
 func (x *exchange) log() verdict {
+	x.countCoding()
 	x.endCache()
 	x.dropUpstream()
 	x.leavePool()
@@ -112,5 +113,10 @@ func (x *exchange) fillRecord() {
 	r.Backend = x.backend
 	if c := &x.cached; c.rc != nil {
 		r.Cache, r.CacheReason, r.CacheStore = c.result.String(), c.why, c.kept
+	}
+	if v := &x.coder.verdict; x.codes() {
+		r.Coding = v.Coding.String()
+	} else if x.coder.judged {
+		r.Uncoded = v.Reason.String()
 	}
 }

@@ -71,6 +71,7 @@ func (x *exchange) findRoute() verdict {
 	case route.Found:
 		x.route = x.l.routes[i]
 		x.takeSide()
+		x.restoreTags()
 		x.c.finCancels.Store(x.route.conf.OnClientFin == "cancel")
 		return next
 	case route.MethodNotAllowed:

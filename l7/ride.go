@@ -46,7 +46,7 @@ func (r *routeState) canRide() bool {
 	if a := r.act; a != nil && (a.files != nil || a.mirror != nil || a.fault != nil && a.fault.Delay > 0) {
 		return false
 	}
-	return r.again.hedge == 0
+	return r.again.hedge == 0 && r.compress == nil
 }
 
 // rides reports whether a request may be served on a lane as far as that is known before

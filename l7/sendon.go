@@ -42,7 +42,7 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 		case f.Known == message.Host:
 			dst = message.AppendField(dst, f.Name, x.upstreamHost())
 			continue
-		case f.Known == message.Expect && !r.Expect100:
+		case f.Known == message.Expect && !r.Expect100, f.Known == message.AcceptEncoding && x.asksIdentity():
 			continue
 		case f.Known == message.MaxForwards && x.forwards > 0:
 			dst = appendForwards(dst, f, x.forwards)
@@ -59,6 +59,9 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 		_, head := cutServer(c.ref.Head())
 		dst = policy.AppendConditions(dst, c.ref.Meta(), head)
 	}
+	if x.asksIdentity() {
+		dst = append(dst, "Accept-Encoding: identity\r\n"...)
+	}
 	if act != nil {
 		dst = act.request.append(dst, &x.acted.values)
 	}
@@ -69,6 +72,12 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return append(dst, '\r', '\n')
+}
+
+// asksIdentity reports whether servers are asked not to encode, so that Weir does.
+func (x *exchange) asksIdentity() bool {
+	c := x.route.conf.Compress
+	return c != nil && c.AcceptEncoding == "identity"
 }
 
 var fieldHost = []byte("Host")

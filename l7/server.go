@@ -10,6 +10,7 @@ import (
 	"weir/conf"
 	"weir/l4/loop"
 	"weir/l7/cache"
+	"weir/l7/compress"
 	"weir/l7/upstream"
 	"weir/pool/accesslog"
 	"weir/pool/backend"
@@ -69,6 +70,11 @@ type Server struct {
 
 	cacheCounts sync.Map // statsKey to *cacheStats
 
+	encoders *compress.Encoders
+	shelf    *compress.Shelf
+	governor compress.Governor
+	tags     compress.Tags
+
 	hedges sync.WaitGroup // goroutines of second tries
 }
 
@@ -79,13 +85,18 @@ func New(o Options) *Server {
 		transport: upstream.New(upstream.Options{Log: o.Log}),
 		panics:    o.Metrics.Counter(metric.Panics, "l7"),
 		relay:     o.Relay, endTunnels: o.EndTunnels,
+		encoders: compress.NewEncoders(0),
 	}
 	if s.relay == nil {
 		s.endTunnels = func() {}
 	}
+	s.shelf = compress.NewShelf(s.encoders)
 	s.snapshot.Store(&Snapshot{})
 	s.fetches.init()
 	s.showLanes()
+	o.Metrics.GaugeFunc(metric.L7CompressMemory, func() float64 { return float64(s.encoders.Used()) })
+	o.Metrics.GaugeFunc(metric.L7CompressDictionaries, func() float64 { return float64(s.shelf.Used()) })
+	o.Metrics.GaugeFunc(metric.L7CompressSteps, func() float64 { return float64(s.governor.Steps()) })
 	s.sweeper.start(s)
 	return s
 }
@@ -97,6 +108,7 @@ func (s *Server) Apply(snap *Snapshot) {
 	old := s.snapshot.Swap(snap)
 	old.publish(snap, s.metrics)
 	s.limitStore(snap.cache)
+	s.limitCompression(snap)
 	for name := range old.listeners {
 		if snap.listeners[name] == nil {
 			s.limitParked(s.leaveIfGone)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/l7/compress"
 	"weir/l7/message"
 	"weir/l7/route"
 	"weir/l7/upstream"
@@ -22,6 +23,7 @@ import (
 type Snapshot struct {
 	listeners map[string]*listener
 	cache     *conf.Cache
+	compress  *conf.Compression
 }
 
 // listener is one [[l7]] of a snapshot.
@@ -46,26 +48,28 @@ type listener struct {
 	requests     *metric.Gauge
 	received     *metric.Counter
 	sent         *metric.Counter
+	codings      codingCounters
 	stages       stages
 }
 
 // routeState is one [[l7.route]] with what it needs at run time.
 type routeState struct {
-	name    string // for logs and metrics
-	conf    *conf.L7Route
-	pool    string
-	group   *backend.Group
-	split   *split // of which this is one side; nil: the one pool
-	names   *privateNames
-	hidden  []string // response fields that are not sent on, lower case
-	undated bool     // Date is one of them, and is not added
-	hashKey hashKey  // what chooses a server of the pool
-	pinning *pinning // nil: no cookie keeps clients on one
-	again   again
-	body    int64       // largest request body, 0: no limit
-	act     *action     // what the route does beside its pool; nil: nothing
-	cache   *routeCache // nil: nothing is stored
-	rides   bool        // nothing of it waits for anything but its pool; see lane
+	name     string // for logs and metrics
+	conf     *conf.L7Route
+	pool     string
+	group    *backend.Group
+	split    *split // of which this is one side; nil: the one pool
+	names    *privateNames
+	hidden   []string // response fields that are not sent on, lower case
+	undated  bool     // Date is one of them, and is not added
+	hashKey  hashKey  // what chooses a server of the pool
+	pinning  *pinning // nil: no cookie keeps clients on one
+	again    again
+	body     int64            // largest request body, 0: no limit
+	act      *action          // what the route does beside its pool; nil: nothing
+	cache    *routeCache      // nil: nothing is stored
+	compress *compress.Policy // nil: responses are sent as they are
+	rides    bool             // nothing of it waits for anything but its pool; see lane
 
 	requests  [statusClasses]*metric.Counter
 	seconds   *metric.Histogram
@@ -96,7 +100,7 @@ func RedirectName(listener string) string { return listener + " redirect" }
 // a name; a name it does not know is an error, as is a certificate that cannot be
 // loaded. Nothing is served until Apply.
 func (s *Server) Build(c *conf.Config, groups func(string) *backend.Group) (*Snapshot, error) {
-	snap := &Snapshot{listeners: make(map[string]*listener, len(c.L7)), cache: &c.Cache}
+	snap := &Snapshot{listeners: make(map[string]*listener, len(c.L7)), cache: &c.Cache, compress: &c.Compress}
 	for i := range c.L7 {
 		l, err := s.buildListener(&c.L7[i], c.Pools, groups)
 		if err != nil {
@@ -125,6 +129,7 @@ func (s *Server) newListener(name string, c *conf.L7) *listener {
 		requests: m.Gauge(metric.L7ActiveRequests, name),
 		received: m.Counter(metric.L7ReceivedBytes, name),
 		sent:     m.Counter(metric.L7SentBytes, name),
+		codings:  newCodingCounters(m, name),
 		stages: stages{
 			accept:    m.Histogram(metric.StageSeconds, "l7", "accept"),
 			route:     m.Histogram(metric.StageSeconds, "l7", "route"),
@@ -235,6 +240,9 @@ func (s *Server) buildSide(
 	}
 	for _, h := range slices.Concat(l.conf.HideHeaders, c.HideHeaders) {
 		r.hidden = append(r.hidden, strings.ToLower(h))
+	}
+	if c.Compress != nil {
+		r.compress = compress.New(c.Compress)
 	}
 	m := s.metrics
 	for i, class := range statusClass {

@@ -31,6 +31,7 @@ type sweeper struct {
 	drained atomic.Uint32 // tick at which the drain began; 0: no drain
 	shed    atomic.Bool   // idle connections are to be ended at the next look
 	wake    chan struct{} // holds one value where the rest is to end
+	load    load          // for the governor of compression
 	quit    chan struct{}
 	done    chan struct{}
 }
@@ -86,11 +87,14 @@ func (w *sweeper) run() {
 		case <-t.C:
 		}
 		w.clock.Store(w.now() + 1)
+		w.govern()
 		w.sweep()
 		if w.s.awake.count() > 0 {
 			idle = 0
 		} else if idle++; idle >= restAfter {
 			t.Stop()
+			w.s.governor.Rest()
+			w.load = load{}
 			w.rest()
 			t.Reset(tick)
 			idle = 0

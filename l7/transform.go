@@ -16,27 +16,17 @@ func (x *exchange) transform() verdict {
 		return x.acceptConnect()
 	}
 	x.frame()
+	x.chooseCoding()
 	r := &x.res
 	x.status = r.Status
 	head := x.h.AvailableBuffer()
 	head = message.AppendStatusLine(head, r.Status, r.Reason)
-	hides, dated := len(x.route.hidden) > 0, x.route.undated
-	for i := range r.Fields {
-		f := &r.Fields[i]
-		dated = dated || f.Known == message.Date && !f.Hop
-		if f.Hop || hides && x.route.hides(f.Name) {
-			continue
-		}
-		if f.Known != message.Unknown {
-			var done bool
-			if head, done = x.appendPublic(head, f); done {
-				continue
-			}
-		}
-		head = message.AppendField(head, f.Name, f.Value)
-	}
+	head, dated := x.appendFields(head)
 	if !dated {
 		head = x.appendDate(head)
+	}
+	if x.coder.judged {
+		head = x.appendCodingFields(head)
 	}
 	head = x.appendPin(x.appendSticky(head))
 	switch {
@@ -53,6 +43,30 @@ func (x *exchange) transform() verdict {
 	}
 	x.head = append(head, '\r', '\n')
 	return next
+}
+
+// appendFields appends the backend's fields as this client gets them, and reports
+// whether there is a Date, or is to be none.
+func (x *exchange) appendFields(head []byte) (_ []byte, dated bool) {
+	hides, dated := len(x.route.hidden) > 0, x.route.undated
+	for i := range x.res.Fields {
+		f := &x.res.Fields[i]
+		dated = dated || f.Known == message.Date && !f.Hop
+		if f.Hop || hides && x.route.hides(f.Name) {
+			continue
+		}
+		done := false
+		if f.Known != message.Unknown {
+			head, done = x.appendPublic(head, f)
+		}
+		if !done && x.coder.judged {
+			head, done = x.appendCoded(head, f)
+		}
+		if !done {
+			head = message.AppendField(head, f.Name, f.Value)
+		}
+	}
+	return head, dated
 }
 
 // frame decides how the client finds the end of the body (RFC 9112 section 6.3).

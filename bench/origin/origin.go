@@ -46,6 +46,7 @@ type Options struct {
 	Addr   string        // ADDR:PORT, port 0: any
 	Body   int           // bytes of an HTTP response body
 	MaxAge time.Duration // for which caches may keep the answer of HTTP, in whole seconds; 0: nothing is said of it
+	JSON   bool          // the body of HTTP is JSON, which can be compressed
 	Loops  int           // event loops, default 1
 	Stall  Stall         // for HTTP and Echo
 }
@@ -187,7 +188,7 @@ func newWorker(o *Origin, opts Options, fd int) (*worker, error) {
 	w := &worker{origin: o, opts: opts, loop: l, conns: map[*conn]struct{}{}}
 	switch opts.Kind {
 	case HTTP:
-		w.answer = append(appendHead(nil, &opts), body(opts.Body)...)
+		w.answer = append(appendHead(nil, &opts), opts.body()...)
 	case Source:
 		w.answer = body(sourcePiece)
 	case Sink:
@@ -210,7 +211,11 @@ func newWorker(o *Origin, opts Options, fd int) (*worker, error) {
 
 // appendHead appends the head of the answer to each HTTP request.
 func appendHead(dst []byte, opts *Options) []byte {
-	dst = append(dst, "HTTP/1.1 200 OK\r\nServer: weir-origin\r\nContent-Type: application/octet-stream\r\n"...)
+	media := "application/octet-stream"
+	if opts.JSON {
+		media = "application/json"
+	}
+	dst = fmt.Appendf(dst, "HTTP/1.1 200 OK\r\nServer: weir-origin\r\nContent-Type: %s\r\n", media)
 	if opts.MaxAge > 0 {
 		// With a date and a validator, as what caches are put in front of sends.
 		dst = fmt.Appendf(dst, "Date: %s\r\nETag: \"bench\"\r\nCache-Control: max-age=%d\r\n",
@@ -221,6 +226,14 @@ func appendHead(dst []byte, opts *Options) []byte {
 
 // sourcePiece is what a source writes at once, and a sink reads: as iperf3 does.
 const sourcePiece = 128 << 10
+
+// body is the body of each answer of HTTP.
+func (o *Options) body() []byte {
+	if o.JSON {
+		return records(o.Body)
+	}
+	return body(o.Body)
+}
 
 // body returns n bytes that repeat after a prime number of them, so that a piece
 // that is lost or doubled does not fit.

@@ -28,7 +28,7 @@ const Name = "bench.test"
 
 // Job is what every proxy is to do.
 type Job struct {
-	Front    string // http, https, cache, tcp, udp or sni, as in a scenario
+	Front    string // http, https, cache, gzip, tcp, udp or sni, as in a scenario
 	Address  string // IP:PORT where it listens
 	Origin   string // HOST:PORT
 	Workers  int    // worker processes, threads or loops; default 1
@@ -63,8 +63,8 @@ type kind struct {
 var (
 	httpOnly = []string{"http", "https"}
 	allJobs  = []string{"http", "https", "tcp", "sni"}
-	caching  = []string{"http", "https", "cache", "tcp", "sni"}
-	withUDP  = []string{"http", "https", "cache", "tcp", "udp", "sni"}
+	caching  = []string{"http", "https", "cache", "gzip", "tcp", "sni"}
+	withUDP  = []string{"http", "https", "cache", "gzip", "tcp", "udp", "sni"}
 	caches   = []string{"cache"}
 )
 

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,12 +49,14 @@ func accepted(t *testing.T, name string, fronts ...string) {
 	}
 }
 
-func TestNginxAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "http", "https", "cache") }
+func TestNginxAcceptsItsConfiguration(t *testing.T) {
+	accepted(t, "nginx", "http", "https", "cache", "gzip")
+}
 
 func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "udp", "sni") }
 
 func TestHaproxyAcceptsItsConfiguration(t *testing.T) {
-	accepted(t, "haproxy", append(fronts, "cache")...)
+	accepted(t, "haproxy", append(fronts, "cache", "gzip")...)
 }
 
 func TestVarnishAcceptsItsConfiguration(t *testing.T) { accepted(t, "varnish", "cache") }
@@ -113,10 +116,55 @@ func keeps(t *testing.T, name, control string) {
 	}
 }
 
+// These compress what they are told to compress.
+func TestNginxCompresses(t *testing.T)   { encodes(t, "nginx") }
+func TestHaproxyCompresses(t *testing.T) { encodes(t, "haproxy") }
+
+func encodes(t *testing.T, name string) {
+	t.Helper()
+	want := strings.Repeat(`{"name":"weir","kind":"proxy"},`, 1000)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(want)))
+		fmt.Fprint(w, want)
+	}))
+	defer s.Close()
+	p, err := Find(t.Context(), name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := Job{Front: "gzip", Address: address, MaxConns: 500, Origin: strings.TrimPrefix(s.URL, "http://")}
+	proc, err := p.Start(t.Context(), t.TempDir(), job, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Stop()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // which decodes gzip
+	for until := time.Now().Add(readyWait); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := client.Get("http://" + address + "/x")
+		if err != nil && time.Now().Before(until) {
+			continue // it listens, and is still busy with starting
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, proc.Output())
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(text) != want || !resp.Uncompressed {
+			t.Errorf("got %d octets, encoded %v, %v", len(text), resp.Uncompressed, err)
+		}
+		return
+	}
+}
+
 // TestWeirAcceptsItsConfiguration needs no binary: the check is a function here.
 func TestWeirAcceptsItsConfiguration(t *testing.T) {
 	p := &Peer{Name: "weir", kind: &kinds()[0]}
-	for _, front := range append(fronts, "udp") {
+	for _, front := range append(fronts, "udp", "gzip") {
 		dir := t.TempDir()
 		j := Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081", Admin: "127.0.0.1:18082"}
 		if err := p.Write(dir, j); err != nil {

@@ -248,6 +248,7 @@ type benchOriginCmd struct {
 	Listen     string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"IP:PORT, port 0: any."`
 	Body       int           `default:"128" placeholder:"BYTES" help:"Length of HTTP response bodies."`
 	Loops      int           `default:"1" placeholder:"N" help:"Event loops."`
+	Content    string        `default:"bytes" enum:"bytes,json" help:"What bodies of http are: ${enum}."`
 	MaxAge     time.Duration `placeholder:"TIME" help:"How long caches may keep the answers of http."`
 	StallEvery time.Duration `placeholder:"TIME" help:"Stand still in each such time ..."`
 	StallFor   time.Duration `placeholder:"TIME" help:"... for so long. http and echo only."`
@@ -257,6 +258,7 @@ type benchOriginCmd struct {
 func (c *benchOriginCmd) Run(o *output) error {
 	s, err := origin.Start(origin.Options{
 		Kind: origin.Kind(c.Kind), Addr: c.Listen, Body: c.Body, Loops: c.Loops, MaxAge: c.MaxAge,
+		JSON:  c.Content == "json",
 		Stall: origin.Stall{Every: c.StallEvery, For: c.StallFor},
 	})
 	if err != nil {

@@ -115,6 +115,12 @@ func explainL7(b *strings.Builder, line func(name, format string, args ...any), 
 	explainSent(line, x)
 	explainResponse(line, x)
 	line("cache", "%s", e.Cache)
+	switch {
+	case x.Uncoded != "":
+		line("coding", "%s (%s)", x.Coding, x.Uncoded)
+	case x.Coding != "":
+		line("coding", "%s, where type, size and fields of the response allow it", x.Coding)
+	}
 }
 
 func answerText(x *l7.Explanation) string {

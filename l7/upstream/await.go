@@ -63,3 +63,31 @@ func (c *Conn) Interrupt() {
 	l.read.at = time.Unix(1, 0)
 	_ = c.nc.SetReadDeadline(l.read.at) // see setRead
 }
+
+// AwaitBody waits for the next piece of the body for up to d, and reports whether
+// ReadBody would answer at once, be it with an error. It belongs to the read side.
+func (c *Conn) AwaitBody(d time.Duration) bool {
+	r := &c.read
+	if r.r < r.w || r.err != nil || r.decoder.Done() {
+		return true
+	}
+	c.chooseBuffer()
+	r.r, r.w = r.base, r.base
+	until := time.Now().Add(d)
+	for c.arm(until) {
+		b := c.buffer()
+		n, err := c.nc.Read(b[r.w:])
+		switch {
+		case n > 0:
+			r.w += n
+			r.full = r.w == len(b)
+			return true
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			_ = c.filled(err) // it is kept, and ReadBody says it
+			return true
+		case !time.Now().Before(until):
+			return false
+		}
+	}
+	return false // interrupted
+}

@@ -182,6 +182,12 @@ func (c *Conn) fillBody() error {
 		return err
 	}
 	r.again = false
+	return c.filled(err)
+}
+
+// filled judges how a read of the body ended.
+func (c *Conn) filled(err error) error {
+	r := &c.read
 	if errors.Is(err, io.EOF) {
 		if r.decoder.EOF() == nil {
 			r.keep = false

@@ -57,6 +57,8 @@ func (e *encoder) l7(r *L7Record) {
 	str(e, "cache", r.Cache)
 	str(e, "cache_reason", r.CacheReason)
 	str(e, "cache_store", r.CacheStore)
+	str(e, "coding", r.Coding)
+	str(e, "uncoded", r.Uncoded)
 	e.retries(r.Retries)
 	e.stages(&r.Stages)
 	e.end()

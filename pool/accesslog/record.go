@@ -29,6 +29,7 @@
 //	request_id
 //	cache, cache_reason         on routes with a cache: hit, stale, revalidated, miss, bypass, error or purge, and why
 //	cache_store                 what became of a backend's response: stored, or why not
+//	coding, uncoded             on a route that compresses: gzip, br or zstd, or why the response was sent as it is
 //	retries                     further tries after the first
 //	sniff_seconds, tls_seconds, route_seconds, connect_seconds, first_byte_seconds, deliver_seconds
 //	                            stages, where they were timed
@@ -66,6 +67,8 @@ type L7Record struct {
 	Stages    Stages
 
 	Cache, CacheReason, CacheStore string // "" where no cache was asked
+	Coding                         string // that Weir encoded the response with
+	Uncoded                        string // why it did not, on a route that compresses
 }
 
 // L4Record describes one session. The log borrows it only until L4 returns.

@@ -45,9 +45,10 @@ type Def struct {
 	MaxSets int      // label sets kept apart; 0 means DefaultMaxSets
 }
 
-// Defs returns every definition, in the order of the reference: process, L4, UDP, L7, cache, backend.
+// Defs returns every definition, in the order of the reference: process, L4, UDP, L7, cache,
+// compression, backend.
 func Defs() []*Def {
-	return slices.Concat(processDefs, l4Defs, udpDefs, l7Defs, cacheDefs, backendDefs)
+	return slices.Concat(processDefs, l4Defs, udpDefs, l7Defs, cacheDefs, compressDefs, backendDefs)
 }
 
 func (d *Def) maxSets() int {

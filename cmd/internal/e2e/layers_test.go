@@ -83,6 +83,8 @@ var homes = []struct {
 	{"github.com/VictoriaMetrics/metrics", "one registry, one table of names", []string{"pool/metric"}},
 	{"github.com/HdrHistogram/hdrhistogram-go", "latencies of a load, to p99.99, in fixed memory", []string{"bench"}},
 	{"gonum.org/v1/plot", "its fonts would cost each running proxy megabytes", []string{"cmd/bench-report"}},
+	{"github.com/klauspost/compress", "encoders are lent within one budget of memory", []string{"l7/compress"}},
+	{"github.com/molecule-man/go-brrr", "encoders are lent within one budget of memory", []string{"l7/compress"}},
 	{"golang.org/x/net/dns/dnsmessage", "names are resolved in one place", []string{"pool/backend"}},
 	{"golang.org/x/net/http2", "frames and header compression, under code of our own", []string{"l7", "bench"}},
 	{"golang.org/x/sys/unix", "Linux calls that package syscall has frozen", []string{"l4", "l7", "pool", "bench", "cmd"}},

@@ -1,0 +1,50 @@
+package compress
+
+import (
+	"runtime"
+	"testing"
+)
+
+// TestMemoryOfEncoders measures what an encoder holds in the middle of a long body,
+// and holds costOf to it: not below, since the budget is a promise, and not far above.
+func TestMemoryOfEncoders(t *testing.T) {
+	const many = 4
+	in := records(1 << 20)
+	for _, c := range Codings[:3] {
+		for level := 1; level <= Highest(c); level++ {
+			e := NewEncoders(1 << 40)
+			lent := make([]*Encoder, many)
+			before := heap()
+			for i := range lent {
+				lent[i] = e.Get(c, level, -1, &discard{})
+				for rest := in; len(rest) > 0; {
+					n := min(len(rest), 64<<10)
+					if err := lent[i].Write(rest[:n]); err != nil {
+						t.Fatal(err)
+					}
+					rest = rest[n:]
+				}
+			}
+			got := (heap() - before) / many
+			want := costOf(c, level)
+			t.Logf("%s %d: %d KiB, counted as %d KiB", c, level, got>>10, want>>10)
+			if got > want || got < want/2 {
+				t.Errorf("%s %d: an encoder holds %d bytes and is counted as %d", c, level, got, want)
+			}
+			for _, enc := range lent {
+				enc.Release()
+			}
+			if used := e.Used(); used != 0 {
+				t.Errorf("%s %d: %d bytes are counted after all were released", c, level, used)
+			}
+		}
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // what a pool held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
