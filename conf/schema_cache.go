@@ -76,8 +76,8 @@ cache = true
 			{
 				name: "path", required: true,
 				value: one(func(d *CacheDisk) *string { return &d.Path }, dir()),
-				doc: "The directory. It is made if it is not there, its parent has to be. Files in it that are not the " +
-					"cache's are left alone.",
+				doc: "The directory. It is made if it is not there, its parent has to be. Files in it that " +
+					"are not the cache's are left alone.",
 			},
 			{
 				name: "size", required: true,

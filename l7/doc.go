@@ -19,7 +19,7 @@
 // An exchange belongs to the goroutine of its connection, or to its lane, and is used
 // again for the next request. While a large request body is sent on, a second goroutine owns
 // the reading half of the client connection and the writing half of the backend's
-// (upload.go). One sweeper goroutine looks at all connections ten times a second:
+// (upload.go). One sweeper goroutine looks at all connections twenty times a second while there are some:
 // it notices clients that went away and ends idle connections of a drain (sweep.go).
 //
 // # Configuration

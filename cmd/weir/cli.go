@@ -72,8 +72,8 @@ func (sessionsCloseCmd) Help() string {
 }
 
 func (cachePurgeCmd) Help() string {
-	return `What is dropped is not served from then on, in any of its variants. The process is found as weir reload finds
-it. Examples:
+	return `What is dropped is not served from then on, in any of its variants. The process is found as weir
+reload finds it. Examples:
 
     weir cache purge -c weir.toml https://www.example.com/ https://www.example.com/news
     weir cache purge -c weir.toml --prefix https://www.example.com/images/
