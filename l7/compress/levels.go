@@ -10,7 +10,7 @@ var costs = [numCodings][maxLevel + 1]int64{
 }
 
 // cheapest is the level of each coding that takes the least CPU: those of gzip below it
-// find less and take no less (docs/decisions/0010).
+// find less and take no less (docs/decisions/0012).
 var cheapest = [numCodings]int{Gzip: 4, Brotli: 1, Zstd: 1}
 
 // maxLevel is the highest level of any coding; the lowest of each is 1.
