@@ -17,8 +17,8 @@ func l7ConnectTable() table[L7Connect] {
 		doc: "Where a CONNECT may lead to. The client names a host and a port; if they are in `to`, and the\n" +
 			"client's address is in `source`, it gets a tunnel to a server of the pool: never to an address of\n" +
 			"its own choice, and no name of its own is resolved. Else the answer is 403, and the connection\n" +
-			"ends. The first table that matches decides. Routes have no part in it. A tunnel that is open outlives a\n" +
-			"reload, also one that takes the table away.",
+			"ends. The first table that matches decides. Routes have no part in it. A tunnel that is open\n" +
+			"outlives a reload, also one that takes the table away.",
 		example: `
 [pool.db]
 servers = ["10.0.0.7:5432"]
