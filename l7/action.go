@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -56,11 +55,6 @@ func (c *fieldChanges) drops(name []byte) bool {
 		}
 	}
 	return false
-}
-
-// puts reports whether a field of that name is put.
-func (c *fieldChanges) puts(name []byte) bool {
-	return slices.ContainsFunc(c.put, func(f field) bool { return bytes.EqualFold(f.name, name) })
 }
 
 // append appends the fields that are put.

@@ -39,7 +39,8 @@ type cached struct {
 	unseen bool          // no client waits for it: it goes on behind an answer
 	round  int           // how often the request went out
 
-	requested time.Time // when
+	requested time.Time   // when
+	since     cache.Epoch // of the store then: a purge since is for the response, too
 	waited    time.Duration
 	collapsed bool // another request's fetch was waited for
 
@@ -112,7 +113,7 @@ func (x *exchange) lookUp() verdict {
 			return next
 		case cache.Alone:
 			c.ref.Release()
-			return x.passBy(policy.ForwardMiss, "uncacheable")
+			return x.unaided()
 		case cache.Waiter:
 			c.ref.Release()
 			if v, again := x.wait(flight); !again {
@@ -134,6 +135,14 @@ func (x *exchange) passBy(f policy.Forward, why string) verdict {
 	return next
 }
 
+// unaided lets a request go to a server as the client made it: what comes is not stored
+// as far as is known, and nobody waits for it. If it may be stored after all, it is.
+func (x *exchange) unaided() verdict {
+	c := &x.cached
+	c.result, c.forward, c.why = resultMiss, policy.ForwardMiss, "uncacheable"
+	return next
+}
+
 // find looks for what is stored. It is not decided where the request has to go to a
 // server, as leader of a flight if it can be.
 func (x *exchange) find(now time.Time) (v verdict, decided bool) {
@@ -152,7 +161,7 @@ func (x *exchange) find(now time.Time) (v verdict, decided bool) {
 		if c.wish.OnlyIfCached {
 			return x.onlyIfCached(), true
 		}
-		return x.passBy(policy.ForwardMiss, "uncacheable"), true
+		return x.unaided(), true
 	case cache.Miss:
 		if c.wish.OnlyIfCached {
 			return x.onlyIfCached(), true
@@ -238,7 +247,7 @@ func (x *exchange) wait(f *cache.Flight) (v verdict, again bool) {
 		c.collapsed = true
 		return next, true
 	case cache.Unstored:
-		return x.passBy(policy.ForwardMiss, "uncacheable"), false
+		return x.unaided(), false
 	case cache.Failed:
 		return x.instead(x.waitedInVain("fetch_failed")), false
 	case cache.Stopped:

@@ -23,7 +23,7 @@ func (x *exchange) fetchOrStale() verdict {
 		return v
 	}
 	for {
-		c.requested = time.Now()
+		c.requested, c.since = time.Now(), c.rc.store.Epoch()
 		c.round++
 		if v := x.forward(); v != next {
 			return x.unanswered(v)
@@ -159,15 +159,12 @@ func storeReason(err error) string {
 // begin begins to store the response.
 func (x *exchange) begin(meta *policy.Meta, received time.Time) (*cache.Fill, error) {
 	c, r := &x.cached, &x.res
-	o := cache.Object{Key: c.key, Meta: *meta, Length: r.ContentLength, Tags: x.tags()}
-	if c.flight != nil {
-		o.Since = c.flight.Since()
-	}
+	o := cache.Object{Key: c.key, Meta: *meta, Length: r.ContentLength, Tags: x.tags(), Since: c.since}
 	if r.Framing == message.None {
 		o.Length = 0 // 204
 	}
 	names, _ := policy.AppendVary(nil, r.Fields)
-	if x.variesByClient(names) {
+	if variesByClient(names) {
 		return nil, errVaries
 	}
 	if len(names) > 0 {
@@ -253,8 +250,8 @@ func (x *exchange) addStatus() {
 
 // variesByClient reports whether a response varies with a field that Weir itself sends,
 // mostly made of who asks: what the client sent under that name does not tell requests apart then.
-// X-Forwarded-Proto and -Host follow from the key.
-func (x *exchange) variesByClient(names []byte) bool {
+// X-Forwarded-Proto and -Host follow from the key, and policy.Config.PerClient has those of the route.
+func variesByClient(names []byte) bool {
 	for rest, more := names, len(names) > 0; more; {
 		var name []byte
 		name, rest, more = bytes.Cut(rest, []byte{','})
@@ -262,9 +259,6 @@ func (x *exchange) variesByClient(names []byte) bool {
 		case message.XForwardedFor, message.XRequestID, message.Forwarded, message.Via:
 			return true
 		default:
-		}
-		if act := x.route.act; act != nil && act.request.puts(name) {
-			return true
 		}
 	}
 	return false

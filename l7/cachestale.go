@@ -52,10 +52,6 @@ func (x *exchange) refresh(received time.Time) (meta policy.Meta, stored []byte)
 	if string(x.req.Method) == "GET" {
 		x.discard()
 	}
-	var since cache.Epoch
-	if c.flight != nil {
-		since = c.flight.Since()
-	}
 	c.found.Age, c.found.TTL = meta.Age(received), meta.TTL(received)
 	switch {
 	case why == policy.NotGet: // an answer to HEAD: the response is still one to GET
@@ -64,7 +60,7 @@ func (x *exchange) refresh(received time.Time) (meta policy.Meta, stored []byte)
 		c.rc.store.Purge(&cache.Selector{Key: c.key}, received)
 	}
 	c.kept = why.String()
-	if why == policy.OK && c.rc.store.Refresh(&c.ref, &meta, stored, since) {
+	if why == policy.OK && c.rc.store.Refresh(&c.ref, &meta, stored, c.since) {
 		c.kept = "stored"
 	}
 	if c.found.TTL <= 0 || why != policy.OK {
