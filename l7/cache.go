@@ -149,7 +149,7 @@ func (x *exchange) find(now time.Time) (v verdict, decided bool) {
 	c := &x.cached
 	c.result = resultMiss
 	found := c.rc.store.Lookup(c.key, &x.req, now, &c.ref)
-	if found == cache.Miss && x.load(now) {
+	if (found == cache.Miss || found == cache.OtherVariant) && x.load(now) {
 		found = cache.Hit
 	}
 	switch found {
@@ -162,11 +162,13 @@ func (x *exchange) find(now time.Time) (v verdict, decided bool) {
 			return x.onlyIfCached(), true
 		}
 		return x.unaided(), true
-	case cache.Miss:
+	case cache.Miss, cache.OtherVariant:
 		if c.wish.OnlyIfCached {
 			return x.onlyIfCached(), true
 		}
-		c.forward, c.why = policy.ForwardURI, "cold"
+		if c.forward, c.why = policy.ForwardURI, "cold"; found == cache.OtherVariant {
+			c.forward, c.why = policy.ForwardVary, "vary"
+		}
 	}
 	switch {
 	case string(x.req.Method) == "HEAD":

@@ -231,7 +231,7 @@ func (x *exchange) addStatus() {
 	st := policy.Status{Cache: "weir", Forward: c.forward, FwdStatus: c.fwdStatus, Collapsed: c.collapsed}
 	switch c.result {
 	case resultHit, resultStale:
-		if !c.collapsed {
+		if !c.collapsed && c.fwdStatus == 0 {
 			st.Forward = policy.Hit
 		}
 		st.HasTTL, st.TTL = true, c.found.TTL

@@ -23,6 +23,7 @@ func (x *exchange) validated(received time.Time) (v verdict, decided bool) {
 		return next, false
 	case isFailure(r.Status) && c.found.OnError:
 		x.countValidation("failed")
+		c.fwdStatus = r.Status
 		x.discard()
 		x.endFlight(cache.Failed)
 		return x.serve(resultStale, "stale_if_error"), true

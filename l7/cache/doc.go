@@ -7,7 +7,8 @@
 //	switch store.Lookup(key, req, now, &ref) {
 //	case cache.Hit:         // judge ref.Meta(); deliver ref.Head() and the body; ref.Release()
 //	case cache.Uncacheable: // forward, ask nobody
-//	case cache.Miss:        // store.OnDisk(key), then store.Load(key, req, now, &ref), which may block
+//	case cache.Miss, cache.OtherVariant:
+//		// store.OnDisk(key), then store.Load(key, req, now, &ref), which may block
 //	}
 //	flight, role := store.Join(key, req, &ref) // ref: what Lookup found, stale, or nothing
 //	switch role {

@@ -19,6 +19,9 @@ const (
 	// Uncacheable is nothing that fits, and what comes will not be stored: see
 	// MarkUncacheable. The Ref holds nothing.
 	Uncacheable
+	// OtherVariant is nothing that fits, but something for other values of the fields that
+	// its Vary names. The Ref holds nothing.
+	OtherVariant
 )
 
 // maxNames is how much of a variant is made without an allocation.
@@ -41,6 +44,11 @@ func (s *Store) Lookup(key []byte, req *message.Request, now time.Time, ref *Ref
 	}
 	if sh.marks.has(hash, now.UnixNano()) {
 		return Uncacheable
+	}
+	for id := s.find(sh.chain(hash), hash, key); id != 0; id = s.find(s.entries.at(id).next, hash, key) {
+		if !s.entries.at(id).is(derived) {
+			return OtherVariant
+		}
 	}
 	return Miss
 }

@@ -82,7 +82,7 @@ func found(t testing.TB, s *Store, req *message.Request) string {
 	t.Helper()
 	var ref Ref
 	switch s.Lookup(keyOf(req), req, testNow, &ref) {
-	case Miss:
+	case Miss, OtherVariant:
 		return "-"
 	case Uncacheable:
 		return "uncacheable"
