@@ -3,7 +3,6 @@ package l7
 import (
 	"bytes"
 	"errors"
-	"strings"
 	"time"
 
 	"weir/l7/cache"
@@ -195,7 +194,7 @@ func tagOf(value []byte) []byte { return append([]byte{'t'}, value...) }
 // groupTag is the form of a group of Cache-Groups, which is one of the request's origin.
 func (x *exchange) groupTag(value []byte) []byte {
 	tag := append([]byte{'g'}, x.clientScheme()...)
-	tag = append(append(tag, 0), strings.ToLower(string(x.req.Authority))...)
+	tag = policy.AppendOrigin(append(tag, 0), x.clientScheme(), &x.req)
 	return append(append(tag, 0), value...)
 }
 

@@ -61,10 +61,15 @@ func (x *exchange) refresh(received time.Time) (meta policy.Meta, stored []byte)
 		c.rc.store.Purge(&cache.Selector{Key: c.key}, received)
 	}
 	c.kept = why.String()
-	if why == policy.OK && c.rc.store.Refresh(&c.ref, &meta, stored, c.since) {
+	widens := why == policy.OK && policy.Widens(head, policy.Head(stored[at:]))
+	if widens { // the store cannot take it in: the next request gets all of it
+		c.rc.store.Purge(&cache.Selector{Key: c.key}, received)
+		c.kept = "widened"
+	}
+	if why == policy.OK && !widens && c.rc.store.Refresh(&c.ref, &meta, stored, c.since) {
 		c.kept = "stored"
 	}
-	if c.found.TTL <= 0 || why != policy.OK {
+	if c.found.TTL <= 0 || why != policy.OK || widens {
 		x.endFlight(cache.Unstored)
 	} else {
 		x.endFlight(cache.Stored)

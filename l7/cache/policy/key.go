@@ -110,11 +110,7 @@ func (k *KeyPolicy) appendKey(dst []byte, scheme string, req *message.Request, p
 	dst = append(dst, byte(len(scheme))) // http or https
 	dst = append(dst, scheme...)
 	start := len(dst)
-	dst = append(dst, req.Host...)
-	if port := portOf(req.Authority, scheme); len(port) > 0 {
-		dst = append(append(dst, ':'), port...)
-	}
-	dst = endPart(dst, start)
+	dst = endPart(AppendOrigin(dst, scheme, req), start)
 	dst = appendPart(dst, path)
 	dst = k.appendQuery(dst, query, has)
 	for _, name := range k.parts.Headers {
@@ -122,6 +118,16 @@ func (k *KeyPolicy) appendKey(dst []byte, scheme string, req *message.Request, p
 	}
 	for _, name := range k.parts.Cookies {
 		dst = appendCookies(dst, name, req.Fields)
+	}
+	return dst
+}
+
+// AppendOrigin appends the host of a request and its port, where that is not the one of
+// the scheme: the same octets for every way to write them.
+func AppendOrigin(dst []byte, scheme string, req *message.Request) []byte {
+	dst = append(dst, req.Host...)
+	if port := portOf(req.Authority, scheme); len(port) > 0 {
+		dst = append(append(dst, ':'), port...)
 	}
 	return dst
 }
