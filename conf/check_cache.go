@@ -40,6 +40,9 @@ func (ck *checker) routeCache(r *L7Route) {
 				"one client would get the response of another", t.key, v)
 		}
 	}
+	if c.Slice > 0 {
+		order(ck, &c.Slice, &ck.c.Cache.MaxObject, Size.String, "slice", "max_object of [cache]", c)
+	}
 	ck.cacheKey(&c.Key)
 	for i := range c.Targets {
 		if t := &c.Targets[i]; strings.EqualFold(*t, "Cache-Control") || strings.EqualFold(*t, "Expires") {

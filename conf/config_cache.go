@@ -43,7 +43,8 @@ type RouteCache struct {
 	OnClientGone     string        // cancel, finish
 	Purge            []string      // CIDR; empty: PURGE is a method like others
 	CacheStatus      bool
-	RevalidateBehind int // requests in the background at a time
+	RevalidateBehind int  // requests in the background at a time
+	Slice            Size // of what is fetched for a range; 0: the whole is fetched
 }
 
 // StatusTTL is the freshness of responses with a status.

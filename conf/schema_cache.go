@@ -134,6 +134,7 @@ on_client_gone = "finish"
 purge = ["10.0.0.0/8"]
 cache_status = true
 revalidate_behind = 100
+slice = "1MiB"
 
 [l7.route.cache.key]
 query = "sorted"
@@ -313,6 +314,13 @@ func routeCacheUseKeys() []key[RouteCache] {
 			name: "cache_status", def: "true",
 			value: one(func(c *RouteCache) *bool { return &c.CacheStatus }, boolean()),
 			doc:   "Tells in the Cache-Status field (RFC 9211) of responses what the cache did.",
+		},
+		{
+			name: "slice", none: "all of it is fetched for a range",
+			value: one(func(c *RouteCache) *Size { return &c.Slice }, size(64<<10, 1<<30)),
+			doc: "A GET of one range is answered from slices of this size, each fetched and stored by itself, so that " +
+				"a seek in a long video fetches no more than it shows. Servers must answer ranges with a strong ETag. " +
+				"At most `max_object`. After a reload with another size, slices of the old one are not found.",
 		},
 	}
 }

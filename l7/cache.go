@@ -45,6 +45,7 @@ type cached struct {
 	collapsed bool // another request's fetch was waited for
 
 	serving serving
+	slices  slicing
 
 	// For log, metrics and Cache-Status.
 	result    cacheResult
@@ -62,7 +63,10 @@ func (c *cached) reset() {
 		return
 	}
 	c.serving.reset()
-	*c = cached{key: c.key[:0], scratch: c.scratch[:0], serving: c.serving}
+	*c = cached{
+		key: c.key[:0], scratch: c.scratch[:0], serving: c.serving,
+		slices: slicing{tag: c.slices.tag[:0], key: c.slices.key[:0]},
+	}
 }
 
 // maxRounds is how often something else is found than was there a moment before, until
@@ -104,6 +108,11 @@ func (x *exchange) lookUp() verdict {
 		v, decided := x.find(now)
 		if decided {
 			return v
+		}
+		if rc.conf.Slice > 0 && !c.ref.Held() {
+			if v, decided := x.serveSlices(); decided {
+				return v
+			}
 		}
 		flight, role := rc.store.Join(c.key, r, now, &c.ref)
 		switch role {

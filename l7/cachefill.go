@@ -182,6 +182,9 @@ func (x *exchange) tags() (tags [][]byte) {
 			tags = append(tags, x.groupTag(t.Value))
 		}
 	}
+	if main := x.cached.slices.main; main != nil {
+		tags = append(tags, sliceTag(main))
+	}
 	if rc := x.cached.rc; rc.url != nil {
 		tags = append(tags, rc.urlTag(x.clientScheme(), &x.req))
 	}

@@ -108,7 +108,7 @@ func (x *exchange) present(o policy.Outcome, spans []message.Span, m *policy.Met
 		// account).
 		o, several = policy.Whole, false
 	}
-	s.on, s.server, s.spans, s.total = true, server, spans, x.cached.ref.Length()
+	s.on, s.server, s.spans, s.total = true, server, spans, x.cached.totalLength()
 	status := statusOf(o, m)
 	r.Make(status, statusReasons[min(status, len(statusReasons)-1)])
 	for name, value := range head.All() {
@@ -126,6 +126,14 @@ func (x *exchange) present(o policy.Outcome, spans []message.Span, m *policy.Met
 	if string(x.req.Method) == "HEAD" {
 		r.Framing, s.ended = message.None, true
 	}
+}
+
+// totalLength is the length of what is served, of which the Ref may hold a slice.
+func (c *cached) totalLength() int64 {
+	if c.slices.on {
+		return c.slices.total
+	}
+	return c.ref.Length()
 }
 
 func isAscending(spans []message.Span) bool {
@@ -160,7 +168,7 @@ func (x *exchange) measure(o policy.Outcome) {
 	case o == policy.Partial:
 		c.scratch = s.spans[0].AppendContentRange(c.scratch, s.total)
 		r.Add(fieldContentRange, c.written(from))
-		c.ref.SeekTo(s.spans[0].Start)
+		c.ref.SeekTo(s.spans[0].Start - c.slices.at)
 		s.left, s.next = s.spans[0].Length, 1
 		r.ContentLength = s.left
 	default:
@@ -233,6 +241,9 @@ func (x *exchange) readStored() ([]byte, error) {
 		x.c.await()
 		p, err = ref.Next(stop, 0)
 		x.c.awaited()
+	}
+	if err == io.EOF && s.left > 0 && x.cached.slices.on {
+		return x.nextSlice()
 	}
 	if err != nil {
 		if err == io.EOF && s.left > 0 {

@@ -205,10 +205,15 @@ func (x *exchange) runBehind(done func()) {
 		x.leavePool()
 	}()
 	x.fetchOrStale()
-	f := x.cached.fetch
-	if f == nil {
-		return
+	if x.cached.fetch != nil {
+		x.fetchBehind()
 	}
+}
+
+// fetchBehind takes the body of a response into the store, in the goroutine of a request
+// without a client.
+func (x *exchange) fetchBehind() {
+	f := x.cached.fetch
 	x.cached.ref.Release() // nobody reads here
 	f.begun, f.up, f.member = true, x.up, x.member
 	x.c.setUpstream(nil)

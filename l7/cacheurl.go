@@ -66,7 +66,7 @@ func (x *exchange) invalidateReference(sides []*routeCache, ref []byte, now time
 
 // drop drops all variants under a key.
 func (rc *routeCache) drop(key []byte, now time.Time) int {
-	return rc.store.Purge(&cache.Selector{Key: key}, now)
+	return rc.store.Purge(&cache.Selector{Key: key}, now) + rc.dropSlices(key, false, now)
 }
 
 // getters are the caches of the route that a GET of path on the request's host takes, one
@@ -127,7 +127,9 @@ func (s *Server) purgeRequest(caches []*routeCache, scheme string, r *message.Re
 	now := time.Now()
 	for _, rc := range caches {
 		sel := cache.Selector{Key: policy.AppendKey(nil, rc.key, scheme, r), Soft: soft}
-		if rc.url != nil {
+		if rc.url == nil {
+			n += rc.dropSlices(sel.Key, soft, now)
+		} else {
 			sel = cache.Selector{Tag: rc.urlTag(scheme, r), Soft: soft}
 		}
 		n += rc.store.Purge(&sel, now)
