@@ -170,50 +170,6 @@ func TestNames(t *testing.T) {
 	f("", false)
 }
 
-func TestSpans(t *testing.T) {
-	f := func(off, length, total, size int64, want string) {
-		t.Helper()
-		got := ""
-		for s := range Spans(off, length, total, size) {
-			got += fmt.Sprintf("%d@%d+%d[%d,%d) ", s.Number, s.Off, s.Length, s.From, s.To)
-		}
-		if got != want {
-			t.Errorf("[%d, +%d) of %d in %d: %q, want %q", off, length, total, size, got, want)
-		}
-	}
-	f(0, 10, 100, 10, "0@0+10[0,10) ")
-	f(0, 11, 100, 10, "0@0+10[0,10) 1@10+10[0,1) ")
-	f(5, 10, 100, 10, "0@0+10[5,10) 1@10+10[0,5) ")
-	f(95, 100, 103, 10, "9@90+10[5,10) 10@100+3[0,3) ")
-	f(100, 1, 100, 10, "")
-	f(0, 0, 100, 10, "")
-	f(-1, 5, 100, 10, "")
-	f(0, 1<<62, 15, 10, "0@0+10[0,10) 1@10+5[0,5) ")
-	f(10<<30, 1, 20<<30, DefaultSlice, "10240@10737418240+1048576[0,1) ")
-}
-
-func TestSliceKeys(t *testing.T) {
-	seen := make(map[string]string)
-	f := func(key, validator string, size, n int64) {
-		t.Helper()
-		k := string(AppendSliceKey(nil, []byte(key), []byte(validator), size, n))
-		what := fmt.Sprintf("%q %q %d %d", key, validator, size, n)
-		if other, ok := seen[k]; ok {
-			t.Errorf("%s and %s have one key", what, other)
-		}
-		seen[k] = what
-	}
-	f("a", `"1"`, 10, 0)
-	f("a", `"1"`, 10, 1)
-	f("a", `"1"`, 1, 10)
-	f("a", `"1"`, 10, 256)
-	f("a", `"12"`, 10, 0)
-	f(`"a`, `"1"`, 10, 0)
-	f(`a`, `"1""`, 10, 0)
-	f(`"2"a`, `"1"`, 10, 0)
-	f(`a`, `"1""2"`, 10, 0)
-}
-
 func TestBlockSum(t *testing.T) {
 	const id, number = 0x0102030405060708, 0x1112131415161718
 	seed := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, id), number)

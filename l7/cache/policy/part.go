@@ -73,8 +73,3 @@ func JudgePart(cfg *Config, req *message.Request, res *message.Response,
 // so that parts of them may be combined: they have the same strong entity tag (RFC 9110
 // section 15.3.7.3).
 func SamePart(a, b Head) bool { return message.SameTag(a.Get("etag"), b.Get("etag"), true) }
-
-// Holds reports whether the part has all octets of s.
-func (p Part) Holds(s message.Span) bool {
-	return s.Length > 0 && s.Start >= p.Start && s.Start-p.Start <= p.Length-s.Length
-}
