@@ -5,13 +5,21 @@ import "strings"
 // objectPart is how many objects of the default length at least find room in little memory.
 const objectPart = 8
 
+// memoryPart is the part of a small memory_limit that the cache has where the file does
+// not say.
+const memoryPart = 4
+
 // cache checks [cache].
 func (ck *checker) cache(c *Cache) {
+	limit := &ck.c.Process.MemoryLimit
+	if *limit > 0 && !ck.has(&c.Memory) {
+		c.Memory = min(c.Memory, *limit/memoryPart)
+	}
 	if !ck.has(&c.MaxObject) {
 		c.MaxObject = min(c.MaxObject, c.Memory/objectPart)
 	}
 	order(ck, &c.MaxObject, &c.Memory, Size.String, "max_object", "memory", c)
-	if limit := &ck.c.Process.MemoryLimit; *limit > 0 {
+	if *limit > 0 {
 		order(ck, &c.Memory, limit, Size.String, "memory", "memory_limit of [process]", c)
 	}
 }

@@ -142,6 +142,25 @@ func (ln *lane) clear() {
 	}
 }
 
+// eachLane lets f look at every lane, on its loop.
+func (s *Server) eachLane(f func(*lane)) {
+	for l, ln := range s.loops.Range {
+		l.(*loop.Loop).Do(func() { f(ln.(*lane)) }) // a loop that has ended has none
+	}
+}
+
+// shed ends the connections that have been idle for a tick: they were not yet worth
+// parking, where else they would be found.
+func (ln *lane) shed() {
+	for d := ln.first; d != nil; {
+		after := d.next
+		if c := d.x.c; d.at == idle && c.s.sweeper.ago(c.since) >= 1 && !d.hasMore() {
+			d.close()
+		}
+		d = after
+	}
+}
+
 // kill ends all connections on the lane.
 func (ln *lane) kill() {
 	for ln.first != nil {

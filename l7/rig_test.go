@@ -3,12 +3,14 @@ package l7
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -231,8 +233,11 @@ func (c *client) get(path string) (*http.Response, string) {
 // wantClosed checks that the server ends the connection.
 func (c *client) wantClosed() {
 	c.t.Helper()
-	if b, err := c.br.ReadByte(); err == nil {
+	switch b, err := c.br.ReadByte(); {
+	case err == nil:
 		c.t.Errorf("got octet %q, want the end of the connection", b)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.t.Error("the connection was not closed in time")
 	}
 }
 

@@ -187,9 +187,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.awake.each((*conn).kill)
 	s.limitParked(leaveAll)
 	s.endTunnels()
-	for l, ln := range s.loops.Range {
-		l.(*loop.Loop).Do(ln.(*lane).kill)
-	}
+	s.eachLane((*lane).kill)
 	<-empty
 	return ctx.Err()
 }

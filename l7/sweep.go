@@ -139,6 +139,7 @@ func (w *sweeper) sweep() {
 	shed := w.shed.Swap(false)
 	if shed {
 		w.s.limitParked(leaveIfQuiet)
+		w.s.eachLane((*lane).shed)
 	}
 	w.s.awake.each(func(c *conn) {
 		if since := c.waiting.Load(); since != 0 && isLookDue(w.ago(since)) {

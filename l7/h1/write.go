@@ -194,7 +194,7 @@ func (c *Conn) putString(s string) error {
 // makeRoom sees to it that n octets fit into the buffer.
 func (c *Conn) makeRoom(n int) error {
 	if c.out.broken {
-		return ErrBroken
+		return c.out.failure()
 	}
 	c.needBuffer()
 	if len(c.out.buf.B)-c.out.n < n {
@@ -208,7 +208,7 @@ func (c *Conn) makeRoom(n int) error {
 func (c *Conn) put(p []byte) error {
 	o := &c.out
 	if o.broken {
-		return ErrBroken
+		return o.failure()
 	}
 	c.needBuffer()
 	for len(p) > len(o.buf.B)-o.n {
@@ -280,7 +280,7 @@ func (c *Conn) sendVec(n int) error {
 func (c *Conn) beforeWrite(n int) (now time.Time, err error) {
 	o := &c.out
 	if o.broken {
-		return now, ErrBroken
+		return now, o.failure()
 	}
 	now = time.Now()
 	wait := o.pace.allow(&c.opt, n)
@@ -310,6 +310,15 @@ func (c *Conn) afterWrite(began time.Time, n int64, err error) error {
 	}
 	o.broken = true
 	return err
+}
+
+// failure is why nothing can be sent any more. Settle may have been what found a client
+// too slow.
+func (o *output) failure() error {
+	if o.slow {
+		return o.slowReader()
+	}
+	return ErrBroken
 }
 
 func (o *output) slowReader() error {

@@ -47,6 +47,8 @@ func Reference() []byte {
 		{"L4", l4Defs},
 		{"L4: UDP", udpDefs},
 		{"L7", l7Defs},
+		{"L7: cache", cacheDefs},
+		{"L7: compression", compressDefs},
 		{"Backends", backendDefs},
 	} {
 		b.WriteString("\n## " + area.title + "\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n")
