@@ -32,8 +32,8 @@ cache = true
 			{
 				name: "memory", def: `"256MiB"`,
 				value: one(func(c *Cache) *Size { return &c.Memory }, size(1<<20, 1<<44)),
-				doc: "The memory for all stored responses, with everything that is kept about them. By default no more " +
-					"than a quarter of `memory_limit` of `[process]`.",
+				doc: "The memory for all stored responses, with everything that is kept about them. By default no " +
+					"more than a quarter of `memory_limit` of `[process]`.",
 			},
 			{
 				name: "max_object", def: `"16MiB"`,
