@@ -2,6 +2,7 @@ package l7
 
 import (
 	"errors"
+	"time"
 
 	"weir/l7/message"
 	"weir/pool/backend"
@@ -14,17 +15,20 @@ func (x *exchange) enterPool() verdict {
 	g.RequestStarted()
 	var err error
 	if x.pass, err = g.Enter(); err != nil {
-		reason := "breaker_open"
+		reason, rest := "breaker_open", seconds(g.BreakerRest(time.Now()))
 		if errors.Is(err, backend.ErrMaxRequests) {
-			reason = "max_requests"
+			reason, rest = "max_requests", soon
 		}
 		v := x.refuse(503, message.Upstream, reason, err)
-		x.reply.retryAfter = true
+		x.reply.retryAfter = rest
 		return v
 	}
 	x.seek()
 	return next
 }
+
+// seconds is d for Retry-After: rounded up, so that whoever comes then is not too early.
+func seconds(d time.Duration) int { return max(int((d+time.Second-1)/time.Second), soon) }
 
 // judge tells the breaker what the response says. One whose body breaks off later has
 // been told well of: a stream may end at any time, and much later.

@@ -3,9 +3,11 @@ package l7
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const guarded = `
@@ -135,4 +137,34 @@ func TestBreakerMaxRequests(t *testing.T) {
 	if _, body, err := c.response("GET"); err != nil || body != "ok" {
 		t.Errorf("got %q, %v", body, err)
 	}
+}
+
+// Who is refused is told when the breaker tries again.
+func TestBreakerRetryAfter(t *testing.T) {
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	r := newRig(t, strings.Replace(guarded, `open_time = "200ms"`, `open_time = "600s"`, 1), o.addr)
+	c := r.dial()
+	var after int
+	for range 5 {
+		c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+		res, _, err := c.response("GET")
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, _ = strconv.Atoi(res.Header.Get("Retry-After")) // those that went to the server have none
+	}
+	if after < 500 || after > 600 {
+		t.Errorf("Retry-After is %d, want about 600", after)
+	}
+	f := func(d time.Duration, want int) {
+		t.Helper()
+		if got := seconds(d); got != want {
+			t.Errorf("%v: got %d, want %d", d, got, want)
+		}
+	}
+	f(0, 1)
+	f(time.Millisecond, 1)
+	f(time.Second, 1)
+	f(time.Second+1, 2)
+	f(5*time.Second, 5)
 }

@@ -282,7 +282,7 @@ func (x *exchange) wait(f *cache.Flight) (v verdict, again bool) {
 // more is what those who wait for a fetch must not all do at once.
 func (x *exchange) waitedInVain(reason string) verdict {
 	v := x.refuse(503, message.Upstream, reason, nil)
-	x.reply.retryAfter = true
+	x.reply.retryAfter = soon
 	x.cached.result, x.cached.why = resultError, reason
 	return v
 }

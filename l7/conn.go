@@ -306,7 +306,7 @@ func (c *conn) readRequest(x *exchange) error {
 // the step to begin with.
 func (x *exchange) turnAway() int {
 	x.refuse(503, message.Internal, "memory", nil)
-	x.reply.retryAfter = true
+	x.reply.retryAfter = soon
 	x.reply.text = "The proxy is overloaded. Please try again."
 	x.local = true
 	x.h.SetClose()

@@ -236,7 +236,7 @@ func (x *exchange) noBackend(err error) verdict {
 		reason = "queue_timeout"
 	}
 	v := x.refuse(503, message.Upstream, reason, err)
-	x.reply.retryAfter = true
+	x.reply.retryAfter = soon
 	return v
 }
 
@@ -267,7 +267,7 @@ func (x *exchange) failed(err error) verdict {
 			reason = "no_ports"
 		}
 		v := x.refuse(503, e.Side, reason, err)
-		x.reply.retryAfter = true
+		x.reply.retryAfter = soon
 		return v
 	case e.Timeout:
 		return x.refuse(504, message.Upstream, "header_timeout", err)

@@ -14,7 +14,7 @@ type reply struct {
 	status     int
 	location   []byte
 	allow      []byte
-	retryAfter bool
+	retryAfter int    // seconds; 0: the client is not told
 	text       string // "": the usual text of the status
 }
 
@@ -37,6 +37,9 @@ var texts = map[int]string{
 	504: "The server behind the proxy did not answer in time.",
 	505: "The protocol version is not supported.",
 }
+
+// soon is Retry-After, in seconds, where nobody knows better.
+const soon = 1
 
 // deliverReply sends x.reply.
 func (x *exchange) deliverReply() verdict {
@@ -68,8 +71,10 @@ func (x *exchange) deliverReply() verdict {
 	if r.allow != nil {
 		head = message.AppendField(head, []byte("Allow"), r.allow)
 	}
-	if r.retryAfter {
-		head = append(head, "Retry-After: 1\r\n"...)
+	if r.retryAfter > 0 {
+		head = append(head, "Retry-After: "...)
+		head = strconv.AppendInt(head, int64(r.retryAfter), 10)
+		head = append(head, '\r', '\n')
 	}
 	head = message.AppendField(head, []byte("X-Request-Id"), x.requestID())
 	head = x.appendConnection(head, keep)

@@ -193,6 +193,16 @@ func (g *Group) openBreaker(c *conf.Breaker, now time.Time) {
 	g.r.events.add(slog.LevelWarn, "breaker open", "pool", g.name, "for", c.OpenTime, "failed", failed, "of", of)
 }
 
+// BreakerRest is how long the breaker stays open from now on; 0 where it is not open. A
+// half-open one may let the next request in at any moment.
+func (g *Group) BreakerRest(now time.Time) time.Duration {
+	b := &g.breaker
+	if BreakerState(b.state.Load()) != BreakerOpen {
+		return 0
+	}
+	return max(time.Duration(b.until.Load()-now.UnixNano()), 0)
+}
+
 // Leave gives p back, after which it is a zero Pass.
 func (g *Group) Leave(p *Pass) {
 	if !p.held {
