@@ -11,15 +11,16 @@ import (
 )
 
 // hashKey is what of a request chooses the server, where its pool has balance =
-// "hash". The zero hashKey is the client's address.
+// "hash" or "source_hash". The zero hashKey is nothing: the balancer does not ask.
 type hashKey struct {
-	of    string // as conf.HashBy
-	name  string // of a field in lower case
-	known message.ID
+	counts bool   // the balancer goes by it
+	of     string // as conf.HashBy; "": the client's address
+	name   string // of a field in lower case
+	known  message.ID
 }
 
 func newHashKey(p *conf.Pool) hashKey {
-	k := hashKey{of: p.HashBy.Of, name: p.HashBy.Name}
+	k := hashKey{of: p.HashBy.Of, name: p.HashBy.Name, counts: p.Balance == "hash" || p.Balance == "source_hash"}
 	if k.of == "header" {
 		k.known = message.Lookup([]byte(k.name))
 		k.name = strings.ToLower(k.name)
@@ -28,8 +29,11 @@ func newHashKey(p *conf.Pool) hashKey {
 }
 
 // hash is the hash of what k looks at, and says whether the request has it. One that
-// has not goes by the client's address.
+// has not goes by the client's address, also where trusted proxies are in between.
 func (x *exchange) hash(k *hashKey) (hash uint64, has bool) {
+	if !k.counts {
+		return 0, false
+	}
 	var value []byte
 	switch k.of {
 	case "path":
@@ -40,7 +44,7 @@ func (x *exchange) hash(k *hashKey) (hash uint64, has bool) {
 		value, has = route.Cookie(&x.lookup, k.name)
 	}
 	if !has {
-		return backend.HashAddr(x.client.Addr()), false
+		return backend.HashAddr(x.behind()), false
 	}
 	return backend.HashBytes(value), true
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // newBalanceRig serves a pool of three servers that answer with their number. pool is
-// what the configuration says of the pool beside its servers.
-func newBalanceRig(t *testing.T, pool string) *rig {
+// what the configuration says of the pool beside its servers, and listener of the listener.
+func newBalanceRig(t *testing.T, pool string, listener ...string) *rig {
 	named := func(name string) string {
 		return newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) }).addr
 	}
@@ -23,6 +23,7 @@ servers = ["%s", "%s", "%s"]
 [[l7]]
 name = "web"
 listen = ["127.0.0.1:0"]
+`+strings.Join(listener, "")+`
 [[l7.route]]
 pool = "app"
 `, named("1"), named("2"), named("3"))

@@ -195,7 +195,7 @@ func (e *Explanation) choosePool(x *exchange) {
 func (x *exchange) chance(r *routeState, percent float64) PoolChance {
 	c := PoolChance{Pool: r.pool, Percent: percent, Group: r.group}
 	hash, has := x.hash(&r.hashKey)
-	c.Hash, c.HashOf = hash, "client address "+x.client.Addr().String()
+	c.Hash, c.HashOf = hash, "client address "+x.behind().String()
 	what := conf.HashBy{Of: r.hashKey.of, Name: r.hashKey.name}.String()
 	switch {
 	case has:
