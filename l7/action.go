@@ -57,6 +57,20 @@ func (c *fieldChanges) drops(name []byte) bool {
 	return false
 }
 
+// variesBy reports whether a Vary field that is put names a field, in lower case.
+func (c *fieldChanges) variesBy(name string, v *rewrite.Values) bool {
+	for i := range c.put {
+		f := &c.put[i]
+		if !message.EqualFold(f.name, "vary") {
+			continue
+		}
+		if list := f.value.AppendText(nil, v); message.HasToken(list, name) || message.HasToken(list, "*") {
+			return true
+		}
+	}
+	return false
+}
+
 // append appends the fields that are put.
 func (c *fieldChanges) append(dst []byte, v *rewrite.Values) []byte {
 	for i := range c.put {

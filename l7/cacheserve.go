@@ -229,9 +229,11 @@ func (x *exchange) readStored() ([]byte, error) {
 	}
 	ref := x.storedBody()
 	p, ready, err := ref.TryNext()
-	if !ready && x.holdsBack() {
-		p, err = ref.Next(x.whenGone(), pause)
-		ready = err != cache.ErrSlow
+	if !ready {
+		if wait := x.holdFor(); wait > 0 {
+			p, err = ref.Next(x.whenGone(), wait)
+			ready = err != cache.ErrSlow
+		}
 	}
 	if !ready {
 		if err := x.flushBody(); err != nil {

@@ -15,15 +15,11 @@ type coder struct {
 	verdict    compress.Verdict
 	encoder    *compress.Encoder // nil where nothing is encoded, or there is no body
 	restored   bool              // If-None-Match has a tag that Weir had weakened
+	heldSince  time.Time         // when octets began to wait in the encoder; zero: none do, or not for long
 	ref        cache.Ref         // the encoded form in the store that is served; holds nothing where there is none
 	collecting collecting
 	fill       *cache.Fill // of the encoded form into the store; nil: it is not stored
 }
-
-// pause is how long a server may be quiet in the middle of a body before what is
-// encoded so far is sent in a form that can be decoded. Shorter gaps are those between
-// the segments of one answer, and each flush costs octets.
-const pause = 5 * time.Millisecond
 
 // chooseCoding decides whether and how the response is encoded for this client. It
 // comes after frame, whose decision it may change.
@@ -35,6 +31,9 @@ func (x *exchange) chooseCoding() {
 	k := &x.coder
 	d := x.findDictionary(p)
 	k.judged, k.verdict = true, p.Judge(&x.req, &x.res, d != nil)
+	if x.res.Status == 304 {
+		k.verdict.Varies = p.MayVary(x.confirmedType())
+	}
 	x.beginCollecting(p)
 	c := k.verdict.Coding
 	if x.framing == message.None || c == compress.Identity || x.takeCoded(c) {
@@ -54,6 +53,15 @@ func (x *exchange) chooseCoding() {
 	x.beginCoded(c)
 }
 
+// confirmedType is the media type of what a 304 confirms, nil where it is not known.
+func (x *exchange) confirmedType() []byte {
+	if x.cached.serving.on && x.cached.ref.Held() {
+		_, head := cutServer(x.cached.ref.Head())
+		return head.Get("content-type")
+	}
+	return x.res.Get(message.ContentType)
+}
+
 // codes reports whether the head describes an encoded body. A response to HEAD does,
 // where one to GET would be encoded.
 func (x *exchange) codes() bool { return x.coder.verdict.Coding != compress.Identity }
@@ -61,7 +69,7 @@ func (x *exchange) codes() bool { return x.coder.verdict.Coding != compress.Iden
 // appendCoded appends what encoding makes of a field; others are left to the caller.
 func (x *exchange) appendCoded(dst []byte, f *message.Field) ([]byte, bool) {
 	switch {
-	case f.Known == message.ETag && (x.codes() || x.revalidates()):
+	case f.Known == message.ETag && (x.codes() || x.revalidates(f.Value)):
 		dst = append(dst, f.Name...)
 		dst = append(dst, ':', ' ')
 		dst = x.s.tags.AppendWeak(dst, x.route.pool, f.Value)
@@ -72,9 +80,12 @@ func (x *exchange) appendCoded(dst []byte, f *message.Field) ([]byte, bool) {
 	return dst, false
 }
 
-// revalidates reports whether the response tells a client that what it has is still
-// good, and that is an encoded response with a weak tag.
-func (x *exchange) revalidates() bool { return x.coder.restored && x.res.Status == 304 }
+// revalidates reports whether the response, which has a tag, tells a client that what it
+// has is still good, and that is an encoded response with the weak form of the tag. Weir
+// may have forgotten that it was the one to weaken it.
+func (x *exchange) revalidates(tag []byte) bool {
+	return x.res.Status == 304 && (x.coder.restored || compress.NamesWeak(x.req.Fields, tag))
+}
 
 // appendCodingFields appends the fields that encoding adds.
 func (x *exchange) appendCodingFields(dst []byte) []byte {
@@ -86,17 +97,30 @@ func (x *exchange) appendCodingFields(dst []byte) []byte {
 	if x.coder.ref.Held() {
 		dst = appendContentLength(dst, x.length)
 	}
-	if (x.coder.verdict.Varies || x.revalidates()) && !compress.VariesBy(x.res.Fields) {
-		dst = append(dst, "Vary: Accept-Encoding\r\n"...)
-	}
-	if d := x.route.compress.Dictionary(); d != nil && x.coder.verdict.Varies {
-		dst = append(dst, "Vary: Available-Dictionary\r\n"...)
+	if x.coder.verdict.Varies {
+		if !x.variesBy("accept-encoding") {
+			dst = append(dst, "Vary: Accept-Encoding\r\n"...)
+		}
+		if x.route.compress.Dictionary() != nil && !x.variesBy("available-dictionary") {
+			dst = append(dst, "Vary: Available-Dictionary\r\n"...)
+		}
 	}
 	if x.coder.collecting.on && !compress.HasUseAs(x.res.Fields) {
 		dst = x.route.compress.Dictionary().AppendUseAs(dst)
 	}
 	return dst
 }
+
+// variesBy reports whether the client is told already that the response depends on a field
+// of the request, by the server as far as the route lets its Vary pass, or by the route.
+func (x *exchange) variesBy(name string) bool {
+	if !x.route.hides(fieldVary) && compress.VariesBy(x.res.Fields, name) {
+		return true
+	}
+	return x.route.act != nil && x.route.act.response.variesBy(name, &x.acted.values)
+}
+
+var fieldVary = []byte("vary") // only read
 
 // writeBody sends a piece of the body, encoded where that was decided.
 func (x *exchange) writeBody(p []byte) error {
@@ -115,19 +139,6 @@ func (x *exchange) restoreTags() {
 	}
 }
 
-// holdsBack reports whether octets of the body are inside the encoder.
-func (x *exchange) holdsBack() bool { return x.coder.encoder != nil && x.coder.encoder.Held() }
-
-// flushBody sends what is there, before more of the body is waited for.
-func (x *exchange) flushBody() error {
-	if x.holdsBack() {
-		if err := x.coder.encoder.Flush(); err != nil {
-			return err
-		}
-	}
-	return x.h.Flush()
-}
-
 // endCoding completes the encoded stream, for the whole body has come, and returns
 // the trailers that are still true.
 func (x *exchange) endCoding(trailers []message.Field) ([]message.Field, error) {
@@ -139,7 +150,7 @@ func (x *exchange) endCoding(trailers []message.Field) ([]message.Field, error) 
 		return nil, err
 	}
 	x.endCoded(true)
-	return without(trailers, compress.DropsName), nil
+	return without(trailers, compress.DropsTrailer), nil
 }
 
 // countCoding counts what came of the response, and gives the encoder back.

@@ -151,6 +151,8 @@ func TestCompress(t *testing.T) {
 	f("GET", "Accept-Encoding: gzip|Range: bytes=0-1", json, "vary")
 	f("GET", "Accept-Encoding: gzip|Cache-Control: no-transform", json, "vary")
 	f("GET", "Accept-Encoding: gzip|Cookie: a=b|Sec-Fetch-Site: cross-site", json, "vary")
+	f("GET", "Accept-Encoding: gzip", "304 Not Modified|Content-Type: text/plain", "vary")
+	f("GET", "Accept-Encoding: gzip", "304 Not Modified|X-No: type", "vary")
 
 	// As it is, for everybody.
 	f("GET", "Accept-Encoding: gzip", json+"|tiny", "")
@@ -161,7 +163,7 @@ func TestCompress(t *testing.T) {
 	f("GET", "Accept-Encoding: gzip", json+"|Set-Cookie: a=b", "")
 	f("GET", "Accept-Encoding: gzip", "206 Partial Content|Content-Type: text/plain|Content-Range: bytes 0-1/9999", "")
 	f("GET", "Accept-Encoding: gzip", "204 No Content|Content-Type: text/plain", "")
-	f("GET", "Accept-Encoding: gzip", "304 Not Modified|Content-Type: text/plain", "")
+	f("GET", "Accept-Encoding: gzip", "304 Not Modified|Content-Type: image/png", "")
 	f("GET", "Accept-Encoding: gzip", json+`|Cache-Control: x="no-transform"`, "gzip vary")
 }
 
@@ -223,15 +225,15 @@ func TestCompressRestoresTags(t *testing.T) {
 		}
 	}
 	const vary = "Accept-Encoding"
-	ask("GET", "/", `If-None-Match: W/"v1"`, `If-None-Match: W/"v1"`, `"v1"`, "") // not known
+	ask("GET", "/", `If-None-Match: W/"v1"`, `If-None-Match: W/"v1"`, `W/"v1"`, vary) // not known
 	ask("GET", "/", "X-A: b", "X-A: b", `W/"v1"`, vary)
 	ask("GET", "/", `If-None-Match: W/"v1"`, `If-None-Match: "v1"`, `W/"v1"`, vary)
 	ask("GET", "/", `If-None-Match: "a,b", W/"v2",W/"v1" , "c"`, `If-None-Match: "a,b", W/"v2","v1" , "c"`, `W/"v1"`, vary)
-	ask("GET", "/", `If-None-Match: "v1"`, `If-None-Match: "v1"`, `"v1"`, "")
+	ask("GET", "/", `If-None-Match: "v1"`, `If-None-Match: "v1"`, `"v1"`, vary)
 	ask("PUT", "/", `If-Match: W/"v1"`, `If-Match: "v1"`, `W/"v1"`, vary)
 	ask("GET", "/", `If-Range: W/"v1"`, `If-Range: W/"v1"`, `W/"v1"`, vary)
-	ask("GET", "/", `If-None-Match: *`, `If-None-Match: *`, `"v1"`, "")
-	ask("GET", "/", `If-None-Match: W/"v1`, `If-None-Match: W/"v1`, `"v1"`, "")
+	ask("GET", "/", `If-None-Match: *`, `If-None-Match: *`, `"v1"`, vary)
+	ask("GET", "/", `If-None-Match: W/"v1`, `If-None-Match: W/"v1`, `"v1"`, vary)
 }
 
 // TestCompressStreams: what a server has sent reaches the client before it sends more,
@@ -241,7 +243,7 @@ func TestCompressStreams(t *testing.T) {
 		more := make(chan struct{})
 		o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
-			w.Header().Set("Trailer", "X-Sum, Content-Digest")
+			w.Header().Set("Trailer", "X-Sum, Content-Digest, Etag")
 			for i := range 3 {
 				fmt.Fprintf(w, "data: event %d\n\n", i)
 				w.(http.Flusher).Flush()
@@ -249,6 +251,7 @@ func TestCompressStreams(t *testing.T) {
 			}
 			w.Header().Set("X-Sum", "3")
 			w.Header().Set("Content-Digest", "sha-256=:AA==:")
+			w.Header().Set("ETag", `"v1"`)
 		})
 		r := newRig(t, compressed, o.addr)
 		c := r.dial()
@@ -290,7 +293,7 @@ func TestCompressStreams(t *testing.T) {
 			t.Fatalf("%s: the end: %v", coding, err)
 		}
 		io.Copy(io.Discard, res.Body)
-		if res.Trailer.Get("X-Sum") != "3" || res.Trailer.Get("Content-Digest") != "" {
+		if res.Trailer.Get("X-Sum") != "3" || res.Trailer.Get("Content-Digest")+res.Trailer.Get("ETag") != "" {
 			t.Errorf("%s: got trailers %v", coding, res.Trailer)
 		}
 	}

@@ -89,7 +89,7 @@ func (x *exchange) readBody() ([]byte, error) {
 	if p, err := x.up.ReadBuffered(); p != nil || err != nil {
 		return p, err
 	}
-	if !x.holdsBack() || !x.up.AwaitBody(pause) {
+	if wait := x.holdFor(); wait == 0 || !x.up.AwaitBody(wait) {
 		if err := x.flushBody(); err != nil {
 			return nil, &clientError{err}
 		}

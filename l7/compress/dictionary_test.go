@@ -162,7 +162,8 @@ func TestNegotiateWithDictionary(t *testing.T) {
 	f := func(lines string, req []string, dictionary bool, want Coding) {
 		t.Helper()
 		p := policy(t, lines+"\ndictionary = \"/*\"")
-		if got, _ := p.JudgeRequest(request(t, req...), dictionary); got != want {
+		got := p.Judge(request(t, req...), response(t, "Content-Type: text/css"), dictionary).Coding
+		if got != want {
 			t.Errorf("%s %q %v: got %s, want %s", lines, req, dictionary, got, want)
 		}
 	}
@@ -175,4 +176,61 @@ func TestNegotiateWithDictionary(t *testing.T) {
 	f("", []string{"Accept-Encoding: zstd, dcz;q=0.5"}, true, Zstd)
 	f("", []string{"Accept-Encoding: dcb"}, true, DCB)
 	f("", []string{all, "Sec-Fetch-Site: cross-site"}, true, Zstd)
+}
+
+// TestMayUseDictionary goes through the rules of RFC 9842 section 9.3.3.
+func TestMayUseDictionary(t *testing.T) {
+	f := func(want bool, allowed string, req ...string) {
+		t.Helper()
+		var in, out []message.Field
+		for _, line := range req {
+			name, value, _ := strings.Cut(line, ": ")
+			in = append(in, field(name, value))
+		}
+		if allowed != "" {
+			out = append(out, field("Access-Control-Allow-Origin", allowed))
+		}
+		if got := mayUseDictionary(in, out); got != want {
+			t.Errorf("%q %q: got %v", req, allowed, got)
+		}
+	}
+	const site, mode = "Sec-Fetch-Site: ", "Sec-Fetch-Mode: "
+	f(true, "")
+	f(true, "", site+"same-origin", mode+"no-cors")
+	f(true, "", site+"none", mode+"navigate")
+	f(true, "", site+"cross-site", mode+"navigate")
+	f(true, "", site+"same-site")
+	f(false, "", site+"cross-site")
+	f(false, "", site+"same-site", mode+"no-cors") // another origin all the same
+	f(false, "", site+"cross-site", mode+"no-cors")
+	f(false, "", site+"cross-site", mode+"websocket")
+	f(false, "", site+"cross-site", mode+"cors", "Origin: https://a")
+	f(false, "*", site+"cross-site", mode+"cors")
+	f(true, "*", site+"cross-site", mode+"cors", "Origin: https://a")
+	f(true, "https://a", site+"cross-site", mode+"cors", "Origin: https://a")
+	f(false, "https://b", site+"same-site", mode+"cors", "Origin: https://a")
+}
+
+// TestCollects: what becomes a dictionary, and what is one user's alone does not.
+func TestCollects(t *testing.T) {
+	p := policy(t, `dictionary = "/*"`)
+	f := func(want bool, req string, res ...string) {
+		t.Helper()
+		r := request(t, req)
+		if got := p.Collects(r, response(t, append(res, "Content-Type: text/css")...)); got != want {
+			t.Errorf("%q %q: got %v", req, res, got)
+		}
+	}
+	f(true, "X: y")
+	f(true, "Cookie: a=b", "Cache-Control: max-age=60")
+	f(false, "X: y", "Cache-Control: no-store")
+	f(false, "X: y", "Cache-Control: max-age=60, private")
+	f(false, "X: y", `Cache-Control: private="x"`)
+	f(false, "X: y", "Vary: Origin, Cookie")
+	f(false, "X: y", "Vary: Authorization")
+	f(false, "X: y", "Vary: *")
+	f(true, "X: y", "Vary: Accept-Encoding")
+	f(false, "X: y", "Set-Cookie: a=b")
+	f(false, "Authorization: Basic eA==", "Cache-Control: max-age=60")
+	f(true, "Authorization: Basic eA==", "Cache-Control: max-age=60, public")
 }

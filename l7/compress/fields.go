@@ -30,18 +30,19 @@ func Drops(f *message.Field) bool {
 	return false
 }
 
-// DropsName is Drops for a name.
-func DropsName(name []byte) bool {
+// DropsTrailer is Drops for the name of a trailer field. There it is too late to make an
+// entity tag weak: it goes.
+func DropsTrailer(name []byte) bool {
 	f := message.Field{Name: name, Known: message.Lookup(name)}
-	return Drops(&f)
+	return f.Known == message.ETag || Drops(&f)
 }
 
-// VariesBy reports whether the Vary fields already say that the response depends on
-// Accept-Encoding.
-func VariesBy(fields []message.Field) bool {
+// VariesBy reports whether the Vary fields already say that the response depends on a
+// field, whose name is in lower case.
+func VariesBy(fields []message.Field, name string) bool {
 	for i := range fields {
 		if f := &fields[i]; f.Known == message.Vary &&
-			(message.HasToken(f.Value, "accept-encoding") || message.HasToken(f.Value, "*")) {
+			(message.HasToken(f.Value, name) || message.HasToken(f.Value, "*")) {
 			return true
 		}
 	}

@@ -57,9 +57,14 @@ func (p *Policy) Judge(req *message.Request, res *message.Response, dictionary b
 	if p.isSmall(res) && !forbidsIdentity(req) {
 		return Verdict{Reason: Small}
 	}
-	c, why := p.JudgeRequest(req, dictionary)
+	c, why := p.JudgeRequest(req, dictionary && mayUseDictionary(req.Fields, res.Fields))
 	return Verdict{Coding: c, Reason: why, Varies: true}
 }
+
+// MayVary reports whether a response of a media type may get another coding for another
+// request; nil stands for a type that is not known. A 304 has to name in Vary what the
+// whole response would (RFC 9110 section 15.4.5).
+func (p *Policy) MayVary(typ []byte) bool { return typ == nil || p.types.has(typ) }
 
 // isSmall reports whether the response is known to be shorter than is worth it. A small
 // one is encoded only for a client that refuses identity, and no Vary tells of that:
@@ -71,7 +76,7 @@ func (p *Policy) isSmall(res *message.Response) bool {
 // JudgeRequest is the part of Judge that looks at the request alone: the coding that
 // a fit response gets, or Identity and why.
 func (p *Policy) JudgeRequest(req *message.Request, dictionary bool) (Coding, Reason) {
-	c := p.negotiate(req.Fields, dictionary && !isCrossSite(req.Fields))
+	c := p.negotiate(req.Fields, dictionary)
 	switch {
 	case c == Identity:
 		return c, NotAccepted
@@ -126,11 +131,12 @@ var withDictionary = [numCodings]Coding{Brotli: DCB, Zstd: DCZ}
 func (p *Policy) Dictionary() *Pattern { return p.dictionary }
 
 // Collects reports whether a response is to become a dictionary: a whole one to GET that
-// the client keeps, as it came from the server, for a path that matches.
+// the client keeps, as it came from the server, for a path that matches, and that is not
+// meant for one user.
 func (p *Policy) Collects(req *message.Request, res *message.Response) bool {
 	return p.dictionary != nil && res.Status == 200 && string(req.Method) == "GET" &&
 		res.ContentLength <= MaxDictionary && p.judgeResponse(res) == Encoded && p.dictionary.Matches(req.Path) &&
-		(!res.Has(message.CacheControl) || !hasDirective(res.Fields, "no-store"))
+		isShared(req, res)
 }
 
 // forbidsIdentity reports whether the client refuses what is not encoded.

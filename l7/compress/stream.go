@@ -13,13 +13,17 @@ const (
 	zstdWindow       = 256 << 10
 )
 
+// maxHint is the longest body that brotli is told of: from 1 MiB on it takes larger tables
+// at some levels, twice the memory that costs has, for hardly fewer octets.
+const maxHint = 1<<20 - 1
+
 var zstdLevels = [...]zstd.EncoderLevel{
 	1: zstd.SpeedFastest, 2: zstd.SpeedDefault, 3: zstd.SpeedBetterCompression,
 }
 
 // begin makes the encoder ready for a new stream to e.out.
 func (e *Encoder) begin(length int64) {
-	hint := uint(max(length, 0))
+	hint := uint(max(min(length, maxHint), 0))
 	if d := e.from.dictionary; d != nil { // there is room: nothing was written yet
 		e.out.n = copy(e.out.buf.B, magic[e.from.coding])
 		e.out.n += copy(e.out.buf.B[e.out.n:], d.hash[:])

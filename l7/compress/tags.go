@@ -64,6 +64,33 @@ func (t *Tags) Restore(scope string, fields []message.Field) (restored bool) {
 	return restored
 }
 
+// NamesWeak reports whether If-None-Match has the weak form of a tag that is strong, and
+// not the tag itself: the client has an encoded response.
+func NamesWeak(fields []message.Field, tag []byte) bool {
+	if !isStrong(tag) {
+		return false
+	}
+	found := false
+	for i := range fields {
+		if fields[i].Known != message.IfNoneMatch {
+			continue
+		}
+		for list := fields[i].Value; len(list) > 0; {
+			n, weak := nextTag(list)
+			switch {
+			case n == 0:
+				return found
+			case weak && bytes.Equal(list[2:n], tag):
+				found = true
+			case bytes.Equal(list[:n], tag):
+				return false
+			}
+			list = list[n:]
+		}
+	}
+	return found
+}
+
 // restore moves the octets of a list of tags together where it leaves out a W/. A list
 // that cannot be read stays as it is from there on.
 func (t *Tags) restore(scope string, list []byte) []byte {
