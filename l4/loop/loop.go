@@ -74,6 +74,7 @@ type Loop struct {
 
 	onBackoff func()
 	onEnd     []func()
+	rouse     atomic.Pointer[func()] // called by the next callback; see Pulse.Rest
 
 	epoch   time.Time
 	now     time.Duration
@@ -260,6 +261,9 @@ func (l *Loop) poll() (end bool) {
 
 func (l *Loop) begin() {
 	l.stats.Progress.Add(1)
+	if l.rouse.Load() != nil { // after the count: see Pulse.Rest
+		l.endRest()
+	}
 	l.now = time.Since(l.epoch)
 }
 

@@ -40,6 +40,54 @@ func TestPulse(t *testing.T) {
 	}
 }
 
+// A loop with nothing to do is still, whatever it is asked; one at rest rouses whoever
+// rests by the first thing it does, before that is done.
+func TestPulseRests(t *testing.T) {
+	l, err := New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := NewPulse(l)
+	still := func() bool { p.Beats(); return p.IsStill() }
+	waitUntil(t, "it is still", still)
+	for range 3 * askAfter {
+		if p.Beats(); !p.IsStill() && !p.asked {
+			t.Fatal("a loop that only answers is not still")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	waitUntil(t, "the answer", func() bool { p.Beats(); return !p.asked })
+	roused := make(chan struct{}, 1)
+	if !p.Rest(func() { roused <- struct{}{} }) {
+		t.Fatal("no rest, and nothing happens")
+	}
+	end := make(chan struct{})
+	l.Do(func() { <-end })
+	<-roused
+	p.Wake()
+	if p.Beats(); p.Beats() {
+		t.Error("the loop hangs in what has roused, and has a pulse")
+	}
+	if p.Rest(func() { t.Error("roused again") }) {
+		t.Error("a rest while a callback runs")
+	}
+	p.Wake()
+	close(end)
+	waitUntil(t, "it goes on", p.Beats)
+	if p.IsStill() {
+		t.Error("still, right after a callback")
+	}
+	waitUntil(t, "it is still again", still)
+	waitUntil(t, "the answer", func() bool { p.Beats(); return !p.asked })
+	if !p.Rest(func() { t.Error("roused after the end of the rest") }) {
+		t.Error("no second rest")
+	}
+	p.Wake()
+	l.Do(func() {})
+	waitUntil(t, "progress", func() bool { return l.stats.Progress.Load() > p.seen })
+}
+
 // To look costs nothing but the looks: no allocation while the loop is busy or quiet.
 func TestPulseAllocates(t *testing.T) {
 	l, err := New(slog.New(slog.DiscardHandler))

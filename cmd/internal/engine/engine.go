@@ -60,6 +60,7 @@ type Engine struct {
 	loops  int
 	procs  int // GOMAXPROCS as it was before the loops were added
 	memory memoryLimit
+	rest   *rest // of those who watch while nothing happens
 
 	metrics  *metric.Registry
 	access   *accesslog.Log
@@ -97,7 +98,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
 	}
-	e := &Engine{opts: o, notify: newNotifier(), turn: make(chan struct{}, 1)}
+	e := &Engine{opts: o, notify: newNotifier(), rest: newRest(), turn: make(chan struct{}, 1)}
 	e.life, e.quit = context.WithCancel(context.Background())
 	e.turn <- struct{}{}
 	if o.File != "" {

@@ -54,6 +54,8 @@ const (
 	memoryTick = 100 * time.Millisecond
 	// reclaimEvery is how often garbage is collected for want of memory at most.
 	reclaimEvery = 5 * time.Second
+	// restBelow is the share of the limit below which the guard rests with the loops.
+	restBelow = 0.5
 	// pressureLogEvery is how often the log may tell of a step at most.
 	pressureLogEvery = 10 * time.Second
 )
@@ -146,16 +148,28 @@ func (e *Engine) guardMemory(ctx context.Context) {
 	e.metrics.Gauge(metric.MemoryLimit).Set(e.memory.bytes)
 	e.metrics.GaugeFunc(metric.MemoryUsed, func() float64 { return float64(g.used.Load()) })
 	e.metrics.GaugeFunc(metric.MemoryPressure, func() float64 { return float64(g.step.Load()) })
-	ticker := time.NewTicker(memoryTick)
-	defer ticker.Stop()
+	timer := time.NewTimer(memoryTick)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
+		case <-e.rest.ended:
 		}
 		e.guardOnce(g)
+		wait := memoryTick
+		if g.mayRest() {
+			wait = e.rest.interval(memoryTick)
+		}
+		timer.Reset(wait)
 	}
+}
+
+// mayRest reports whether there is so much memory left that, while no loop has anything
+// to do, nothing can take it all before the next look of one that rests.
+func (g *memoryGuard) mayRest() bool {
+	return g.now == calm && float64(g.used.Load()) < restBelow*float64(g.limit)
 }
 
 func (e *Engine) guardOnce(g *memoryGuard) {

@@ -28,6 +28,11 @@ const (
 type pulse interface {
 	// Beats reports whether there was progress since the last call, or nothing to do.
 	Beats() bool
+	// IsStill reports whether it has had nothing to do for a while, Rest has rouse called
+	// when that changes, and Wake is the end of it.
+	IsStill() bool
+	Rest(rouse func()) bool
+	Wake()
 }
 
 // watchdog sees that all loops make progress. A loop that stands still serves none
@@ -37,6 +42,9 @@ type pulse interface {
 //	beating ──a look without progress──> warned ──20 in a row, on time──> given up
 //	   ^                                   │
 //	   └──────progress, or a late look─────┘
+//
+// While no loop has anything to do it rests: it only looks now and then whether they
+// still wake, and the first of them that does something rouses it.
 type watchdog struct {
 	log    *slog.Logger
 	pulses []pulse
@@ -45,6 +53,10 @@ type watchdog struct {
 
 	alive       func() error  // tells the service manager; nil: it does not ask
 	notifyEvery time.Duration // how often it wants to be told
+
+	rest    *rest
+	roused  chan struct{} // a loop does something: the rest is over
+	resting bool
 
 	misses   []int // looks in a row without progress, by loop
 	last     time.Time
@@ -97,6 +109,50 @@ func (w *watchdog) missed(i int, now time.Time) {
 	}
 }
 
+// lieDown begins to rest, where all loops are still, and says when to look next if
+// nobody rouses the watchdog before.
+func (w *watchdog) lieDown() time.Duration {
+	for _, p := range w.pulses {
+		if !p.IsStill() {
+			return watchdogTick
+		}
+	}
+	w.resting = true
+	w.rest.begin() // before a loop can end it
+	for _, p := range w.pulses {
+		if !p.Rest(w.rouse) {
+			w.wake(w.last)
+			return watchdogTick
+		}
+	}
+	if w.notifyEvery > 0 {
+		return min(restLook, w.notifyEvery)
+	}
+	return restLook
+}
+
+// rouse is called on a loop.
+func (w *watchdog) rouse() {
+	w.rest.end()
+	select {
+	case w.roused <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// wake ends the rest.
+func (w *watchdog) wake(now time.Time) {
+	if !w.resting {
+		return
+	}
+	w.resting = false
+	w.rest.end()
+	for _, p := range w.pulses {
+		p.Wake()
+	}
+	w.last = now
+}
+
 // notify tells the service manager that all is well, when it is time to.
 func (w *watchdog) notify(now time.Time) {
 	if w.alive == nil || !w.notified.IsZero() && now.Sub(w.notified) < w.notifyEvery {
@@ -111,7 +167,7 @@ func (w *watchdog) notify(now time.Time) {
 
 // watchLoops runs the watchdog until ctx ends.
 func (e *Engine) watchLoops(ctx context.Context) {
-	w := &watchdog{log: e.log, giveUp: e.giveUp}
+	w := &watchdog{log: e.log, giveUp: e.giveUp, rest: e.rest, roused: make(chan struct{}, 1)}
 	for i, p := range e.l4.Pulses() {
 		w.pulses = append(w.pulses, p)
 		w.stalls = append(w.stalls, e.metrics.Counter(metric.LoopStalls, strconv.Itoa(i)))
@@ -123,23 +179,31 @@ func (e *Engine) watchLoops(ctx context.Context) {
 	timer := time.NewTimer(watchdogTick) // no ticker: after a late tick its next one comes early
 	defer timer.Stop()
 	for {
+		wait := watchdogTick
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.roused: // what the loop does now may take as long as a tick
+			w.wake(time.Now())
 		case <-timer.C:
+			wait = e.watchOnce(w)
 		}
-		e.watchOnce(w)
-		timer.Reset(watchdogTick)
+		timer.Reset(wait)
 	}
 }
 
-func (e *Engine) watchOnce(w *watchdog) {
+// watchOnce looks once and returns when to look again.
+func (e *Engine) watchOnce(w *watchdog) (wait time.Duration) {
+	wait = watchdogTick
 	defer func() {
 		if p := recover(); p != nil {
 			e.panicked("watchdog", p)
 		}
 	}()
-	w.look(time.Now())
+	now := time.Now()
+	w.wake(now)
+	w.look(now)
+	return w.lieDown()
 }
 
 // giveUp ends the process because of a loop that will not go on. A drain would wait

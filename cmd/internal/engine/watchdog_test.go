@@ -20,9 +20,20 @@ import (
 )
 
 // fakePulse is a loop that a test lets stand still.
-type fakePulse struct{ still bool }
+type fakePulse struct {
+	still bool
+	idle  bool   // has nothing to do
+	busy  bool   // begins to do something just when somebody wants to rest
+	rouse func() // nil: nobody rests
+}
 
-func (p *fakePulse) Beats() bool { return !p.still }
+func (p *fakePulse) Beats() bool   { return !p.still }
+func (p *fakePulse) IsStill() bool { return p.idle }
+func (p *fakePulse) Wake()         { p.rouse = nil }
+func (p *fakePulse) Rest(rouse func()) bool {
+	p.rouse = rouse
+	return !p.busy
+}
 
 // watched is a watchdog over two loops, and a clock that only the test moves.
 type watched struct {
@@ -40,6 +51,7 @@ func newWatched() *watched {
 		log: slog.New(slog.NewTextHandler(w.log, nil)), giveUp: func(loop int) { w.gaveUp = loop + 1 },
 		pulses: []pulse{&w.loops[0], &w.loops[1]}, stalls: []*metric.Counter{{}, {}},
 		alive: func() error { w.notices++; return errors.New("nobody listens") }, notifyEvery: time.Second,
+		rest: newRest(), roused: make(chan struct{}, 1),
 	}
 	w.start(w.now)
 	return w
@@ -83,6 +95,50 @@ func TestRow57_Watchdog(t *testing.T) {
 		w.looks(1, time.Hour)
 		w.looks(fatalTicks-1, tick)
 	})
+}
+
+// The watchdog rests while all loops are still, and whoever rests with it hears of the end.
+func TestRow57_WatchdogRests(t *testing.T) {
+	w := newWatched()
+	lies := func(want time.Duration) {
+		t.Helper()
+		if got := w.lieDown(); got != want {
+			t.Errorf("the next look is in %v, want %v", got, want)
+		}
+		if got, rests := w.rest.interval(watchdogTick) == restLook, want != watchdogTick; got != rests {
+			t.Errorf("others rest: %v, want %v", got, rests)
+		}
+	}
+	lies(watchdogTick)
+	w.loops[0].idle = true
+	lies(watchdogTick)
+	w.loops[1].idle = true
+	lies(time.Second) // as often as the service manager wants to hear
+	w.notifyEvery = 0
+	lies(restLook)
+	w.loops[1].rouse()
+	select {
+	case <-w.roused:
+	default:
+		t.Error("a loop did something, and the watchdog sleeps on")
+	}
+	select {
+	case <-w.rest.ended:
+	default:
+		t.Error("a loop did something, and others sleep on")
+	}
+	w.now = w.now.Add(time.Hour)
+	w.wake(w.now)
+	if w.loops[0].rouse != nil || w.loops[1].rouse != nil {
+		t.Error("the rest is over, and loops are to rouse")
+	}
+	w.loops[0].still = true // what it does hangs
+	w.looks(1, watchdogTick)
+	if w.stalls[0].Load() != 1 {
+		t.Error("a loop that hangs at once was not found by the first look")
+	}
+	w.loops[0].still, w.loops[1].busy = false, true
+	lies(watchdogTick)
 }
 
 // The log gets stacks once in ten seconds, however often loops stand still; the
