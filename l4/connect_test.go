@@ -104,7 +104,7 @@ func TestConnectRefusedTriesTheNext(t *testing.T) {
 
 func TestConnectTimeoutTriesTheNext(t *testing.T) {
 	p := poolOf("p", blackHole(t), origin(t, greeter("second")))
-	p.ConnectTimeout = 150 * time.Millisecond
+	p.ConnectTimeout = 500 * time.Millisecond
 	w := newWorld(t, worldOptions{}, p)
 	addr := w.simple(conf.L4{})
 	for range 3 {
@@ -149,7 +149,7 @@ func TestClientGoneWhileConnecting(t *testing.T) {
 // A client may send everything and end before the backend is connected.
 func TestEverythingSentBeforeConnected(t *testing.T) {
 	p := poolOf("p", blackHole(t), origin(t, echo))
-	p.ConnectTimeout = 100 * time.Millisecond
+	p.ConnectTimeout = 500 * time.Millisecond
 	w := newWorld(t, worldOptions{}, p)
 	addr := w.simple(conf.L4{})
 	for range 2 {

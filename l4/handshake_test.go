@@ -87,14 +87,16 @@ func TestBackendWithoutATurn(t *testing.T) {
 	a := newAuthority(t)
 	_, pair := a.issue("b.example.com", time.Hour)
 	p := poolOf("p", a.tlsOrigin(&tls.Config{Certificates: []tls.Certificate{pair}}, func(c *tls.Conn) { io.Copy(c, c) }))
-	p.TLS, p.ConnectTimeout = a.trusting("b.example.com"), 100*time.Millisecond
+	p.TLS, p.ConnectTimeout = a.trusting("b.example.com"), time.Second
 	w := newWorld(t, worldOptions{}, p)
 	w.srv.turns = limit.NewTurns(1)
 	w.srv.turns.Take(false, nil, patience)
 	addr := w.simple(conf.L4{})
+	var clients sync.WaitGroup
 	for range 4 {
-		turnedAway(t, addr)
+		clients.Go(func() { turnedAway(t, addr) })
 	}
+	clients.Wait()
 	w.until("all are closed", func() bool { return w.closedCount(reasonBackendTLS) == 4 })
 	if !w.reg.Group("p").Members()[0].Endpoint().Usable() {
 		t.Error("the server was ejected")

@@ -2,7 +2,9 @@ package l4
 
 import (
 	"net"
+	"sync"
 	"testing"
+	"time"
 
 	"weir/conf"
 )
@@ -11,10 +13,10 @@ import (
 // and end when they are told to, also while they are held back.
 func TestSecuredSessionIsPacedAndListed(t *testing.T) {
 	a := newAuthority(t)
-	uploaded := make(chan int64, 1)
+	servers := make(chan *net.TCPConn, 1)
 	w := newWorld(t, worldOptions{loops: 1}, poolOf("p", origin(t, func(c *net.TCPConn) {
-		go flood(c)
-		uploaded <- drained(c, shapeTime)
+		servers <- c
+		flood(c)
 	})))
 	const rate = 1 << 20
 	c := a.dialTLS(w.ended(a, func(c *conf.L4) { c.UploadRate, c.ListenerDownloadRate = rate, rate }), asked.Clone())
@@ -28,8 +30,13 @@ func TestSecuredSessionIsPacedAndListed(t *testing.T) {
 			}
 		}
 	}()
-	wantRate(t, "download by TLS", drained(c, shapeTime), rate, shapeTime)
-	wantRate(t, "upload by TLS", <-uploaded, rate, shapeTime)
+	server := <-servers
+	var both sync.WaitGroup
+	both.Go(func() {
+		wantRate(t, "upload by TLS", rate, func(d time.Duration) int64 { return drained(server, d) })
+	})
+	wantRate(t, "download by TLS", rate, func(d time.Duration) int64 { return drained(c, d) })
+	both.Wait()
 	all := w.list(Filter{}, 10)
 	if len(all) != 1 || all[0].BytesOut == 0 || all[0].SNI != "a.example.com" {
 		t.Fatalf("listed %+v, want the session", all)

@@ -86,7 +86,7 @@ func TestRow17_QueueServesInOrder(t *testing.T) {
 // The queue has an end: those beyond it are closed at once, those in it after
 // queue_timeout, and both say why.
 func TestRow17_QueueIsBounded(t *testing.T) {
-	w := newWorld(t, worldOptions{}, crowded(1, 1, 300*time.Millisecond, origin(t, echo)))
+	w := newWorld(t, worldOptions{}, crowded(1, 1, time.Second, origin(t, echo)))
 	addr := w.simple(conf.L4{})
 	first := dial(t, addr)
 	send(t, first, "x")

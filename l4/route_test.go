@@ -30,7 +30,7 @@ func protocolWorld(t *testing.T, c conf.L4) (*world, string) {
 }
 
 func TestRouteByProtocol(t *testing.T) {
-	w, addr := protocolWorld(t, conf.L4{Pool: "rest", ServerFirstWait: 100 * time.Millisecond})
+	w, addr := protocolWorld(t, conf.L4{Pool: "rest", ServerFirstWait: time.Second})
 	f := func(first, to string) {
 		t.Helper()
 		for _, step := range []int{1, 3, len(first)} {

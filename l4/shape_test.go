@@ -29,24 +29,43 @@ func drained(c net.Conn, d time.Duration) int64 {
 	return n
 }
 
-// wantRate checks n bytes in d. Never too much; too little is the machine's fault more
-// often than ours, within bounds.
-func wantRate(t *testing.T, what string, n, rate int64, d time.Duration) {
+// rateTries is how often a rate is measured until it is reached.
+const rateTries = 5
+
+// wantRate measures how much comes for a while, again and again from the beginning on.
+// That is never too much; once in rateTries times it must not be too little either, which
+// is the fault of a busy machine more often than ours.
+func wantRate(t *testing.T, what string, rate int64, measure func(time.Duration) int64) {
 	t.Helper()
-	ratio := float64(n) / float64(rate) / d.Seconds()
-	t.Logf("%s: %.3f of the rate", what, ratio)
-	if ratio < 0.8 || ratio > 1.1 {
-		t.Errorf("%s: %d bytes in %s at %d per second: %.3f of the rate", what, n, d, rate, ratio)
+	start, sum, best := time.Now(), int64(0), 0.0
+	for range rateTries {
+		began := time.Now()
+		n := measure(shapeTime)
+		sum += n
+		part, all := share(n, rate, time.Since(began)), share(sum, rate, time.Since(start))
+		t.Logf("%s: %.3f of the rate, %.3f from the beginning on", what, part, all)
+		if all > 1.1 {
+			t.Errorf("%s: %d bytes in %s at %d per second: %.3f of the rate", what, sum, time.Since(start), rate, all)
+			return
+		}
+		if best = max(best, part); best >= 0.8 {
+			return
+		}
 	}
+	t.Errorf("%s: never more than %.3f of the rate", what, best)
 }
+
+// share is how much of a rate n bytes in d are.
+func share(n, rate int64, d time.Duration) float64 { return float64(n) / float64(rate) / d.Seconds() }
 
 const shapeTime = 3 * time.Second
 
 // A session gets its rate in both directions, by copying and by splice, and no more.
 func TestSessionRates(t *testing.T) {
-	uploaded := make(chan int64, 1)
+	uploads := make(chan *net.TCPConn, 1)
 	w := newWorld(t, worldOptions{loops: 1}, poolOf("p", origin(t, flood)), poolOf("up", origin(t, func(c *net.TCPConn) {
-		uploaded <- drained(c, shapeTime)
+		uploads <- c
+		<-t.Context().Done()
 	})))
 	rates := map[string]conf.Size{"slow": 64 << 10, "medium": 1 << 20, "fast": 64 << 20}
 	all := []Listener{w.l4(conf.L4{Name: "up", Pool: "up", UploadRate: 2 << 20})}
@@ -57,11 +76,14 @@ func TestSessionRates(t *testing.T) {
 	var wg sync.WaitGroup
 	for name, rate := range rates {
 		c := dial(t, w.srv.Addrs(name)[0])
-		wg.Go(func() { wantRate(t, name, drained(c, shapeTime), int64(rate), shapeTime) })
+		wg.Go(func() {
+			wantRate(t, name, int64(rate), func(d time.Duration) int64 { return drained(c, d) })
+		})
 	}
 	c := dial(t, w.srv.Addrs("up")[0])
 	wg.Go(func() { flood(c) })
-	wantRate(t, "upload", <-uploaded, 2<<20, shapeTime)
+	server := <-uploads
+	wantRate(t, "upload", 2<<20, func(d time.Duration) int64 { return drained(server, d) })
 	c.Close()
 	wg.Wait()
 	for name, splices := range map[string]bool{"slow": false, "fast": true} {
@@ -77,27 +99,35 @@ func TestListenerRateIsShared(t *testing.T) {
 	const rate, sessions = 4 << 20, 9
 	w := newWorld(t, worldOptions{loops: 2}, poolOf("p", origin(t, flood)))
 	addr := w.simple(conf.L4{ListenerDownloadRate: rate})
-	var wg sync.WaitGroup
-	got := make([]int64, sessions)
 	conns := make([]net.Conn, sessions)
 	for i := range conns {
 		conns[i] = dial(t, addr)
+		conns[i].SetDeadline(time.Time{})
 	}
-	for i, c := range conns {
-		wg.Go(func() { got[i] = drained(c, shapeTime) })
-	}
-	wg.Wait()
-	total := int64(0)
-	for _, n := range got {
-		total += n
-	}
-	wantRate(t, "all sessions", total, rate, shapeTime)
+	var got [sessions]int64
+	wantRate(t, "all sessions", rate, func(d time.Duration) (total int64) {
+		var wg sync.WaitGroup
+		for i, c := range conns {
+			wg.Go(func() { got[i] += drained(c, d) })
+		}
+		before := sumOf(got[:])
+		wg.Wait()
+		return sumOf(got[:]) - before
+	})
+	total := sumOf(got[:])
 	for i, n := range got {
 		if part := float64(n) * sessions / float64(total); part < 0.4 || part > 2 { // loops are late on a busy machine
 			t.Errorf("session %d got %.2f of its part, all got %v", i, part, got)
 		}
 	}
 	t.Logf("%d sessions got %v", sessions, got)
+}
+
+func sumOf(list []int64) (sum int64) {
+	for _, n := range list {
+		sum += n
+	}
+	return sum
 }
 
 // A session that has a loop for itself gets no more than one of many on another.
@@ -134,10 +164,7 @@ func TestListenerRateIsSharedBetweenLoops(t *testing.T) {
 		wg.Go(func() { rest[i] = drained(c, shapeTime) })
 	}
 	wg.Wait()
-	total := own
-	for _, n := range rest {
-		total += n
-	}
+	total := own + sumOf(rest)
 	if part := float64(own) * (crowd + 1) / float64(total); part > 2.2 {
 		t.Errorf("alone on its loop, a session got %.2f of its part: %d bytes, the others %v", part, own, rest)
 	}

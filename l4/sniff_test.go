@@ -154,7 +154,7 @@ func TestBadHelloNeverReachesTheFallback(t *testing.T) {
 	short := conf.L4{SniffTimeout: 100 * time.Millisecond}
 	f(short, reasonSniffTimeout, func(c *net.TCPConn) { c.Write(h[:100]) })
 	f(short, reasonSniffTimeout, func(*net.TCPConn) {})
-	short.ServerFirstWait = 10 * time.Millisecond
+	short.ServerFirstWait, short.SniffTimeout = 500*time.Millisecond, time.Second
 	f(short, reasonSniffTimeout, func(c *net.TCPConn) { c.Write(h[:1]) })
 	f(conf.L4{Protocol: "tls"}, reasonNotTLS, func(c *net.TCPConn) { send(t, c, "GET / HTTP/1.1") })
 }

@@ -57,7 +57,7 @@ func TestTerminateAcknowledges(t *testing.T) {
 	w := newWorld(t, worldOptions{}, poolOf("p", origin(t, echo)))
 	addr := w.ended(a, nil)
 	fastest := time.Hour // of many: a busy machine delays some of them
-	for range 20 {
+	for end := time.Now().Add(patience); fastest >= 40*time.Millisecond && time.Now().Before(end); {
 		start := time.Now()
 		c := dial(t, addr)
 		c.SetNoDelay(false)
@@ -68,7 +68,7 @@ func TestTerminateAcknowledges(t *testing.T) {
 		conn.Close()
 	}
 	if fastest >= 40*time.Millisecond {
-		t.Errorf("the fastest of 20 exchanges took %v", fastest)
+		t.Errorf("the fastest exchange took %v", fastest)
 	}
 }
 

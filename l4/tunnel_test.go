@@ -129,15 +129,15 @@ func (manyX) Read(p []byte) (int, error) {
 
 func TestTunnelIdleTimeout(t *testing.T) {
 	x := newTunnels(t)
-	client, server := x.open(300*time.Millisecond, "", "")
-	for range 6 { // it lives as long as something moves
+	client, server := x.open(time.Second, "", "")
+	for range 5 { // it lives as long as something moves
 		send(t, client, "x")
 		want(t, server, "x")
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 	}
 	wantEnd(t, client, "")
 	wantEnd(t, server, "")
-	x.wantResult(loop.TunnelResult{Cause: loop.TunnelIdle, Up: 6})
+	x.wantResult(loop.TunnelResult{Cause: loop.TunnelIdle, Up: 5})
 }
 
 // TestTunnelBreaks: a side that breaks resets the other one, and is told of.

@@ -130,6 +130,7 @@ type stage struct {
 	quit  chan struct{}
 	wg    sync.WaitGroup
 	at    turn
+	began time.Time // what dates count from
 }
 
 func newStage(t *testing.T, d *dialogue) *stage {
@@ -137,7 +138,7 @@ func newStage(t *testing.T, d *dialogue) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, d: d, ln: ln, asked: make(chan incoming), quit: make(chan struct{})}
+	s := &stage{t: t, d: d, ln: ln, asked: make(chan incoming), quit: make(chan struct{}), began: time.Now()}
 	s.wg.Go(s.listen)
 	t.Cleanup(func() {
 		ln.Close()
@@ -179,13 +180,13 @@ func (s *stage) play() {
 	}
 }
 
-// date stands for a time that many seconds from now.
+// date stands for a time that many seconds from the beginning of the dialogue.
 var date = regexp.MustCompile(`\{([+-]\d+)\}`)
 
-func fillDates(line string) string {
+func (s *stage) fillDates(line string) string {
 	return date.ReplaceAllStringFunc(line, func(m string) string {
 		n, _ := strconv.Atoi(m[1 : len(m)-1]) // digits only
-		return time.Now().Add(time.Duration(n) * time.Second).UTC().Format(http.TimeFormat)
+		return s.began.Add(time.Duration(n) * time.Second).UTC().Format(http.TimeFormat)
 	})
 }
 
@@ -208,7 +209,7 @@ func (s *stage) ask(c turn, got chan<- answer) {
 		if strings.HasPrefix(line, "Host:") {
 			host = ""
 		}
-		b.WriteString(fillDates(line) + "\r\n")
+		b.WriteString(s.fillDates(line) + "\r\n")
 	}
 	if c.whole {
 		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(c.body))
@@ -239,7 +240,7 @@ func (s *stage) serve(got chan answer) {
 		if !ok {
 			continue
 		}
-		want = fillDates(want)
+		want = s.fillDates(want)
 		if name, absent := strings.CutPrefix(want, "!"); absent {
 			if regexp.MustCompile(`(?im)^` + regexp.QuoteMeta(name) + `:`).MatchString(head) {
 				s.fatalf("the backend was asked with %s:\n%s", name, head)
@@ -271,7 +272,7 @@ func (s *stage) serve(got chan answer) {
 	fmt.Fprintf(&b, "HTTP/1.1 %s\r\n", s.at.start)
 	for _, line := range s.at.lines {
 		if !strings.HasPrefix(line, "? ") && line != "close" && !strings.HasPrefix(line, "1xx ") {
-			b.WriteString(fillDates(line) + "\r\n")
+			b.WriteString(s.fillDates(line) + "\r\n")
 		}
 	}
 	if code := s.at.start[:3]; !framed && !closes && code != "304" && code != "204" {
@@ -387,7 +388,7 @@ func (s *stage) want(got chan answer) {
 		if name == "Transfer-Encoding" {
 			value = strings.Join(a.res.TransferEncoding, ", ")
 		}
-		want = fillDates(strings.TrimSpace(want))
+		want = s.fillDates(strings.TrimSpace(want))
 		if prefix, ok := strings.CutSuffix(want, "*"); ok && strings.HasPrefix(value, prefix) && value != "" {
 			continue
 		}

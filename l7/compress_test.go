@@ -364,9 +364,7 @@ func TestCompressSlowReader(t *testing.T) {
 		if last > 50<<20 {
 			t.Errorf("%s: %d octets went to a client that does not read", coding, last)
 		}
-		if r.server.encoders.Used() == 0 {
-			t.Errorf("%s: no encoder is at work", coding)
-		}
+		eventually(t, "an encoder to be at work", func() bool { return r.server.encoders.Used() > 0 })
 		c.Close()
 		eventually(t, "the encoder to be given back", func() bool { return r.server.encoders.Used() == 0 })
 	}
@@ -574,8 +572,14 @@ func TestCompressStored(t *testing.T) {
 			t.Errorf("%s %s: got Vary %q", coding, more, res.Header.Get("Vary"))
 		}
 	}
+	// Its client may have a response a moment before it is stored.
+	stored := func() {
+		t.Helper()
+		eventually(t, "the response to be stored", func() bool { s := r.stats(); return s.Stored == s.Fills })
+	}
 	first, second := "1"+long, "2"+long
 	f("GET", "gzip", "", 200, first, false) // from the server
+	stored()
 	for _, coding := range []string{"gzip", "br", "zstd"} {
 		f("GET", coding, "", 200, first, false) // encoded for the first time
 		f("GET", coding, "", 200, first, true)  // as it is stored
@@ -592,6 +596,7 @@ func TestCompressStored(t *testing.T) {
 	}
 	f("PURGE", "identity", "", 200, "", true)
 	f("GET", "gzip", "", 200, second, false)
+	stored()
 	f("GET", "gzip", "", 200, second, false)
 	f("GET", "gzip", "", 200, second, true)
 	if n := asked.Load(); n != 2 {

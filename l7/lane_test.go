@@ -206,9 +206,11 @@ func TestLaneLeaves(t *testing.T) {
 		t.Helper()
 		_, before := r.lanes()
 		c := r.dial()
-		for _, p := range pieces {
+		for i, p := range pieces {
+			if i > 0 { // with what is there the lane has nothing to do
+				eventually(t, "a goroutine to take over", func() bool { _, now := r.lanes(); return now > before })
+			}
 			c.send("%s", p)
-			time.Sleep(20 * time.Millisecond)
 		}
 		res, body, err := c.response("GET")
 		if res.StatusCode == 100 {
@@ -384,7 +386,7 @@ func TestLaneTimeout(t *testing.T) {
 		}
 	})
 	config = plain + "path = \"/long\"\nresponse_header_timeout = \"1h\"\nread_timeout = \"1h\"\n" +
-		"[[l7.route]]\npool = \"app\"\nresponse_header_timeout = \"300ms\"\nread_timeout = \"300ms\"\n"
+		"[[l7.route]]\npool = \"app\"\nresponse_header_timeout = \"1s\"\nread_timeout = \"1s\"\n"
 	r = newRigWith(t, true, config, o.addr)
 	for range 2 {
 		c := r.dial()
@@ -420,23 +422,24 @@ func blackhole(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
-	for range 16 { // its backlog is full when one of them has to wait
-		c, err := net.DialTimeout("tcp", addr, 200*time.Millisecond)
+	for range 16 { // far more than its backlog takes: the last ones wait, and go on trying
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
-			return addr
+			t.Fatal(err)
 		}
-		t.Cleanup(func() { c.Close() })
+		t.Cleanup(func() { unix.Close(c) })
+		if err := unix.Connect(c, sa); err != nil && err != unix.EINPROGRESS {
+			t.Fatal(err)
+		}
 	}
-	t.Fatal("the backlog has no end")
-	return ""
+	return fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
 }
 
 // TestLaneConnects: a lane waits for a connection as long as the pool says, and then the
 // next server is asked; a client that leaves meanwhile takes nothing with it.
 func TestLaneConnects(t *testing.T) {
 	hole, good := blackhole(t), answers(t, "ok")
-	config := strings.Replace(two, "[[l7]]", "connect_timeout = \"400ms\"\n[[l7]]", 1)
+	config := strings.Replace(two, "[[l7]]", "connect_timeout = \"1s\"\n[[l7]]", 1)
 	r := newRigWith(t, true, config, hole, good.addr)
 	for range 2 {
 		if res, body := r.dial().get("/"); res.StatusCode != 200 || body != "ok" {
@@ -526,14 +529,19 @@ func TestLaneConnectionsEnd(t *testing.T) {
 
 // TestLaneSharesMaxIdle: the connections of lanes and of goroutines count together.
 func TestLaneSharesMaxIdle(t *testing.T) {
+	const clients = 8
+	var inside atomic.Int32
+	var round atomic.Int32
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(20 * time.Millisecond)
+		inside.Add(1) // all at once, so that each needs a connection
+		eventually(t, "all requests to be here", func() bool { return inside.Load() >= clients*round.Load() })
 		io.WriteString(w, "ok")
 	})
 	r := newRigWith(t, true, strings.Replace(plain, "[[l7]]", "[pool.app.keepalive]\nmax_idle = 3\n[[l7]]", 1), o.addr)
 	for range 3 {
+		round.Add(1)
 		var wg sync.WaitGroup
-		for i := range 8 {
+		for i := range clients {
 			c := r.dial()
 			wg.Go(func() {
 				if i%2 == 0 {
@@ -545,10 +553,10 @@ func TestLaneSharesMaxIdle(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		eventually(t, "the exchanges to end", func() bool { return r.server.transport.Stats("app").InUse == 0 })
-		if idle := r.server.transport.Stats("app").Idle; idle != 3 {
-			t.Errorf("%d connections are idle, want 3", idle)
-		}
+		eventually(t, "three connections to be idle, and none in use", func() bool {
+			st := r.server.transport.Stats("app")
+			return st.InUse == 0 && st.Idle == 3
+		})
 	}
 }
 
@@ -577,6 +585,8 @@ func TestLaneServesStored(t *testing.T) {
 	for _, path := range []string{"/small", "/large"} {
 		first.get(path)
 	}
+	// Its client may have a response a moment before it is stored.
+	eventually(t, "both to be stored", func() bool { return r.stats().Stored == 2 })
 	_, missed := r.lanes()
 	if missed == 0 {
 		t.Error("a miss did not leave the lane")

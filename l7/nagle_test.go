@@ -17,7 +17,7 @@ func TestHandshakeIsAcknowledged(t *testing.T) {
 	certFile, keyFile, roots := newCert(t, "www.example.com")
 	r := newRig(t, secure, o.addr, certFile, keyFile)
 	fastest := time.Hour // of many: a busy machine delays some of them
-	for range 20 {
+	for end := time.Now().Add(20 * time.Second); fastest >= 40*time.Millisecond && time.Now().Before(end); {
 		began := time.Now()
 		c := r.dial()
 		c.SetNoDelay(false)
@@ -34,6 +34,6 @@ func TestHandshakeIsAcknowledged(t *testing.T) {
 		tc.Close()
 	}
 	if fastest >= 40*time.Millisecond {
-		t.Errorf("the fastest of 20 exchanges took %v", fastest)
+		t.Errorf("the fastest exchange took %v", fastest)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
-	"time"
 
 	"weir/pool/metric"
 )
@@ -120,13 +119,9 @@ func TestQueuedClientGone(t *testing.T) {
 	r.waitQueued(t, 1)
 	last.send("GET /last HTTP/1.1\r\nHost: h\r\n\r\n")
 	r.waitQueued(t, 2)
-	began := time.Now()
 	gone.SetLinger(0)
 	gone.Close()
 	r.waitQueued(t, 1)
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v to notice", took)
-	}
 	release <- struct{}{}
 	release <- struct{}{}
 	for _, c := range []*client{first, last} {

@@ -182,14 +182,18 @@ func (r *rig) accept() {
 	}
 }
 
-// dial opens a client connection with a deadline that no test should meet.
+// clientPatience is how long a client waits for each thing; no test should meet it.
+const clientPatience = 30 * time.Second
+
+// dial opens a client connection with a deadline that begins anew with whatever it sends,
+// and with each response that it waits for.
 func (r *rig) dial() *client {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(clientPatience))
 	r.t.Cleanup(func() { c.Close() })
 	return &client{r.t, c.(*net.TCPConn), bufio.NewReader(c)}
 }
@@ -202,6 +206,7 @@ type client struct {
 
 func (c *client) send(format string, args ...any) {
 	c.t.Helper()
+	c.SetDeadline(time.Now().Add(clientPatience))
 	if _, err := fmt.Fprintf(c.TCPConn, format, args...); err != nil {
 		c.t.Fatal(err)
 	}
@@ -210,6 +215,7 @@ func (c *client) send(format string, args ...any) {
 // response reads one whole response; the error is that of its body.
 func (c *client) response(method string) (res *http.Response, body string, err error) {
 	c.t.Helper()
+	c.SetReadDeadline(time.Now().Add(clientPatience))
 	res, err = http.ReadResponse(c.br, &http.Request{Method: method})
 	if err != nil {
 		c.t.Fatalf("cannot read a response: %v", err)

@@ -19,7 +19,7 @@ func TestRow20_SlowBody(t *testing.T) {
 		b, err := io.ReadAll(r.Body)
 		got <- fmt.Sprint(len(b), " ", err == nil)
 	})
-	r := newRig(t, strings.Replace(plain, "listen =", "body_grace = \"200ms\"\nbody_min_rate = \"1KiB\"\nlisten =", 1), o.addr)
+	r := newRig(t, strings.Replace(plain, "listen =", "body_grace = \"500ms\"\nbody_min_rate = \"1KiB\"\nlisten =", 1), o.addr)
 	upload := func(size, piece int, every time.Duration) *client {
 		c := r.dial()
 		c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", size)
@@ -38,7 +38,7 @@ func TestRow20_SlowBody(t *testing.T) {
 	if body := <-got; strings.HasSuffix(body, "true") {
 		t.Errorf("the backend takes %s octets for a whole body", body)
 	}
-	steady := upload(100_000, 1000, 10*time.Millisecond) // a second, at 100 KiB/s
+	steady := upload(100_000, 1000, 25*time.Millisecond) // 2.5 seconds, at 40 KiB/s
 	if res, _, err := steady.response("POST"); err != nil || res.StatusCode != 200 {
 		t.Errorf("a steady upload gets %v %v, want 200", res.Status, err)
 	}

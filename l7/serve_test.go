@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/pool/metric"
 )
 
 // newCert writes a self-signed certificate and returns the files and the pool that trusts it.
@@ -278,10 +280,23 @@ func TestRow25_ShedEndsIdleConnections(t *testing.T) {
 	r := newRig(t, plain, o.addr)
 	c := r.dial()
 	c.get("/")
-	r.server.Shed()
-	c.wantClosed()
-	eventually(t, "the backend's connection to be closed", func() bool {
-		return r.server.transport.Stats("app").Idle == 0
+	// Its client has the response a moment before the connections are idle.
+	eventually(t, "idle connections", func() bool {
+		return r.server.transport.Stats("app").Idle == 1 && r.metrics.Gauge(metric.L7ActiveRequests, "web").Load() == 0
+	})
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		c.wantClosed()
+	}()
+	eventually(t, "both connections to be closed", func() bool {
+		r.server.Shed() // as the process does while it has no descriptors
+		select {
+		case <-closed:
+			return r.server.transport.Stats("app").Idle == 0
+		default:
+			return false
+		}
 	})
 	if _, body := r.dial().get("/"); body != "ok" {
 		t.Errorf("afterwards: got %q", body)

@@ -48,7 +48,7 @@ func countFDs(t *testing.T) int {
 // stressPool and stressTail make configurations that all have a route for all.
 const (
 	stressPool = "[pool.%s]\nservers = [%q, %q]\n[pool.%[1]s.ejection]\nenabled = false\n"
-	stressTail = "[[l7]]\nname = \"web\"\nlisten = [\"127.0.0.1:0\"]\nbody_grace = \"500ms\"\n" +
+	stressTail = "[[l7]]\nname = \"web\"\nlisten = [\"127.0.0.1:0\"]\nbody_grace = \"10s\"\n" +
 		"[[l7.route]]\npool = %q\n" + stressTimes
 	stressTimes = "response_header_timeout = \"300ms\"\nread_timeout = \"300ms\"\n"
 )
@@ -83,7 +83,7 @@ func stressLoad(t *testing.T) {
 			}
 		})
 	}
-	for i := range 40 {
+	for i, end := 0, time.Now().Add(20*time.Second); i < 40 || !s.isEnough() && time.Now().Before(end); i++ {
 		r.apply(configs[i%len(configs)])
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -135,9 +135,14 @@ func (s *stress) check(r *rig) {
 	if n := r.server.panics.Load(); n > 0 {
 		s.t.Errorf("%d panics:\n%s", n, r.log)
 	}
-	if s.ok.Load() < 100 || s.post.Load() < 20 || s.cut.Load() < 20 {
+	if !s.isEnough() {
 		s.t.Errorf("only %d whole answers, %d to POSTs, %d broken", s.ok.Load(), s.post.Load(), s.cut.Load())
 	}
+}
+
+// isEnough reports whether what happened shows something.
+func (s *stress) isEnough() bool {
+	return s.ok.Load() >= 100 && s.post.Load() >= 20 && s.cut.Load() >= 20
 }
 
 // content returns the octets that belong to an id.

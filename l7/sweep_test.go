@@ -18,7 +18,7 @@ func (r *rig) untilRest(t *testing.T) {
 // is, finds everything as ever: time has passed meanwhile, a client that goes away is
 // seen, a drain and shedding end what is parked.
 func TestSweeperRests(t *testing.T) {
-	gone := make(chan struct{})
+	asked, gone := make(chan struct{}), make(chan struct{})
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		for {
 			head, err := readHead(br)
@@ -26,6 +26,7 @@ func TestSweeperRests(t *testing.T) {
 				return
 			}
 			if strings.Contains(head, "/silent") {
+				close(asked)
 				br.ReadByte()
 				close(gone)
 				return
@@ -49,12 +50,12 @@ func TestSweeperRests(t *testing.T) {
 		r.untilRest(t) // parked
 	}
 	c.send("GET /silent HTTP/1.1\r\nHost: h\r\n\r\n")
-	time.Sleep(50 * time.Millisecond)
+	<-asked
 	c.SetLinger(0)
 	c.Close()
 	select {
 	case <-gone:
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("nobody saw that the client is gone")
 	}
 
@@ -83,7 +84,7 @@ func TestSweeperRestEnds(t *testing.T) {
 		c.rouse()
 		select {
 		case <-awake:
-		case <-time.After(10 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Fatalf("round %d: it rests on", i)
 		}
 		s.awake.remove(c)

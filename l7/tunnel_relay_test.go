@@ -99,9 +99,10 @@ func TestTunnelTorture(t *testing.T) {
 			if err := sendStream(c, rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 4))); err != nil {
 				t.Errorf("server %d: %v", seed, err)
 			}
+			got := <-sum
 			mu.Lock()
 			defer mu.Unlock()
-			serverGot[string(name)] = <-sum
+			serverGot[string(name)] = got
 		})
 		r := newRig(t, plain, o.addr)
 		var wg sync.WaitGroup
@@ -122,6 +123,12 @@ func TestTunnelTorture(t *testing.T) {
 		}
 		wg.Wait()
 		r.untilNoTunnel(t)
+		// What came to the servers may still be read when the tunnels have ended.
+		eventually(t, "the servers to have read all", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(serverGot) == 16
+		})
 		mu.Lock()
 		defer mu.Unlock()
 		for seed := range uint64(16) {

@@ -46,9 +46,7 @@ func testTunnelStalls(t *testing.T, newRig rigMaker) {
 	config := strings.Replace(plain, "pool = \"app\"", "pool = \"app\"\ntunnel_idle_timeout = \"1s\"", 1)
 	r := newRig(t, config, newDeaf(t))
 	stall(t, r.dial())
-	eventually(t, "the end of the tunnel", func() bool {
-		return r.metrics.Gauge(metric.L7Tunnels, "web").Load() == 0
-	})
+	r.untilNoTunnel(t)
 	if n := r.metrics.Counter(metric.L7Errors, "web", "client", "tunnel_idle_timeout").Load(); n != 1 {
 		t.Errorf("%d exchanges are counted as idle tunnels, want 1", n)
 	}
@@ -69,7 +67,7 @@ func testDrainEndsStalledTunnels(t *testing.T, newRig rigMaker) {
 		if err == nil {
 			t.Error("the drain was not cut short")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the drain hangs")
 	}
 }

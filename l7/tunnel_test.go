@@ -128,7 +128,7 @@ func testTunnelReset(t *testing.T, newRig rigMaker) {
 		if err == nil {
 			t.Error("the backend got an octet, want an end")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("the backend's side is still open")
 	}
 }

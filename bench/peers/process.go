@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -233,12 +234,22 @@ func readStat(pid int) (stat, bool) {
 	return stat{fields[0][0], parent}, err == nil
 }
 
+// The ports that FreeAddress chooses from. Linux takes those of outgoing connections from
+// 32768 on, unless told otherwise, and would give one of them away again.
+const (
+	firstPort = 10_240
+	lastPort  = 32_767
+)
+
 // FreeAddress is an address of this machine that nobody listens on at the moment.
 func FreeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("cannot find a free port: %w", err)
+	var err error
+	for range 1000 {
+		var ln net.Listener
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return ln.Addr().String(), ln.Close()
+		}
 	}
-	address := ln.Addr().String()
-	return address, ln.Close()
+	return "", fmt.Errorf("cannot find a free port: %w", err)
 }

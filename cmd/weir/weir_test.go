@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"weir/bench/peers"
 )
 
 var update = flag.Bool("update", false, "write docs/cli.md")
@@ -32,23 +34,25 @@ func TestScripts(t *testing.T) {
 			"sigterm": sendSignal(syscall.SIGTERM), "sighup": sendSignal(syscall.SIGHUP),
 		},
 		Setup: func(env *testscript.Env) error {
-			// A port that is taken, as $TAKEN, and then one that is free now, as $FREE: the
-			// other way round they may be the same.
+			// A port that is taken, as $TAKEN, and one that is free now, as $FREE. That is none
+			// of those for outgoing connections: such a one would be taken soon, if not by
+			// the very connection that looks whether somebody serves there.
 			taken, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
 			}
 			env.Defer(func() { taken.Close() })
 			env.Setenv("TAKEN", taken.Addr().String())
-			free, err := net.Listen("tcp", "127.0.0.1:0")
+			free, err := peers.FreeAddress()
 			if err != nil {
 				return err
 			}
-			env.Setenv("FREE", free.Addr().String())
-			env.Setenv("FREEPORT", strconv.Itoa(free.Addr().(*net.TCPAddr).Port))
-			if err := free.Close(); err != nil {
+			_, port, err := net.SplitHostPort(free)
+			if err != nil {
 				return err
 			}
+			env.Setenv("FREE", free)
+			env.Setenv("FREEPORT", port)
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
 			return nil
 		},

@@ -471,7 +471,7 @@ func TestHijack(t *testing.T) {
 		func(c net.Conn) { _, _ = io.Copy(c, c) }))
 	tr := newTransport(t)
 	c := mustGet(t, tr, f.target(), false)
-	c.SetTimeouts(Timeouts{Head: 200 * time.Millisecond, Body: 200 * time.Millisecond})
+	c.SetTimeouts(Timeouts{Head: time.Second, Body: time.Second})
 	c.SetHead(append(c.Head(64),
 		"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...), message.None, 0)
 	if err := c.EndBody(nil); err != nil {
@@ -486,7 +486,7 @@ func TestHijack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	time.Sleep(300 * time.Millisecond) // the limits of the exchange no longer count
+	time.Sleep(1100 * time.Millisecond) // the limits of the exchange no longer count
 	if _, err = io.WriteString(nc, " world"); err != nil {
 		t.Fatal(err)
 	}

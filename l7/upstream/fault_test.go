@@ -260,7 +260,7 @@ func TestTricklingHead(t *testing.T) {
 	tr := newTransport(t)
 	c := mustGet(t, tr, f.target(), false)
 	defer c.Release()
-	c.SetTimeouts(Timeouts{Head: short, Body: patience})
+	c.SetTimeouts(Timeouts{Head: 10 * short, Body: patience}) // in which an octet comes on a busy machine, too
 	_, _, err := fetch(c)
 	if e := asError(t, err); !e.Answered || e.Stage != StageHead {
 		t.Errorf("got %+v", e)
@@ -282,7 +282,7 @@ func TestStalledBody(t *testing.T) {
 
 // A body that is slow but moves is not stalled.
 func TestSlowBody(t *testing.T) {
-	const limit = 500 * time.Millisecond
+	const limit = time.Second
 	f := serve(t, answerOnce("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", func(c net.Conn) {
 		for range 20 {
 			_, _ = io.WriteString(c, "x")
@@ -321,6 +321,7 @@ func TestStalledWrite(t *testing.T) {
 
 // A deadline that passed while the connection was idle harms nobody.
 func TestDeadlinePassedWhileIdle(t *testing.T) {
+	const soon = 10 * short // and yet enough for an exchange
 	f := serve(t, answering(okResponse))
 	tr := newTransport(t)
 	for i := range 3 {
@@ -328,16 +329,16 @@ func TestDeadlinePassedWhileIdle(t *testing.T) {
 		if c.reused != (i > 0) {
 			t.Error("the connection was not kept")
 		}
-		limit := patience
+		limit, pause := patience, short
 		if i == 0 {
-			limit = short
+			limit, pause = soon, soon+short
 		}
 		c.SetTimeouts(Timeouts{Head: limit, Body: limit})
 		if _, _, err := fetch(c); err != nil {
 			t.Fatal(err)
 		}
 		c.Release()
-		time.Sleep(2 * short)
+		time.Sleep(pause)
 	}
 }
 

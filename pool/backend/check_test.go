@@ -112,7 +112,7 @@ func TestHTTPCheck(t *testing.T) {
 	f(conf.Health{Path: "no slash"}, "cannot use check path")
 	f(conf.Health{Path: "/hang", Timeout: short}, errCheckTimeout.Error())
 	f(conf.Health{Path: "/stall", Timeout: short, Body: "more"}, errCheckTimeout.Error())
-	f(conf.Health{Path: "/stall", Body: "some", Timeout: 200 * time.Millisecond}, "ok")
+	f(conf.Health{Path: "/stall", Body: "some", Timeout: 2 * time.Second}, "ok")
 }
 
 func TestCheckOfStrangers(t *testing.T) {

@@ -179,10 +179,9 @@ route = [
 	if n := served.conns.Load(); n != 0 {
 		t.Errorf("%d unfinished connections reached a server", n)
 	}
-	late := w.metric(t, `weir_l4_closed_total{listener="edge",reason="sniff_timeout"}`)
-	cut := w.metric(t, `weir_l4_closed_total{listener="edge",reason="sniff_end"}`)
-	if want := float64(len(begun)); late != want || cut != want {
-		t.Errorf("%v closed late and %v cut, want %v of each", late, cut, want)
+	for _, reason := range []string{"sniff_timeout", "sniff_end"} {
+		name := `weir_l4_closed_total{listener="edge",reason="` + reason + `"}`
+		waitFor(t, patience, name, func() bool { return w.metric(t, name) == float64(len(begun)) })
 	}
 }
 

@@ -157,7 +157,7 @@ func TestRow06_StoppedBackend(t *testing.T) {
 type = "http"
 path = "/healthz"
 interval = "200ms"
-timeout = "200ms"
+timeout = "500ms"
 fall = 2
 rise = 1
 `+web(addr, "app", `response_header_timeout = "1s"`))
@@ -197,12 +197,12 @@ func TestRow07_RefusedThenAllDown(t *testing.T) {
 		strings.ReplaceAll(web(down, "none"), `"web"`, `"down"`))
 	c := newClient(t)
 	for range 20 {
-		withinTime(t, time.Second, "an answer beside a refused server", func() {
+		withinTime(t, patience/2, "an answer beside a refused server", func() {
 			c.wantBody("http://"+addr+"/name", "good")
 		})
 	}
 	for range 5 {
-		withinTime(t, time.Second, "a 503", func() {
+		withinTime(t, patience/2, "a 503", func() {
 			resp, err := c.Get("http://" + down + "/")
 			if err != nil {
 				t.Fatal(err)
@@ -222,7 +222,7 @@ func TestRow08_Blackhole(t *testing.T) {
 	startWeir(t, strings.Replace(pool("app", hole, good.addr), "[pool.app.keepalive]",
 		"connect_timeout = \"300ms\"\n[pool.app.keepalive]", 1)+web(addr, "app")+tcp(raw, "app"))
 	for range 4 {
-		withinTime(t, 5*time.Second, "an answer beside a black hole", func() {
+		withinTime(t, patience/2, "an answer beside a black hole", func() {
 			newClient(t).wantBody("http://"+addr+"/name", "good")
 			newClient(t).wantBody("http://"+raw+"/name", "good")
 		})
