@@ -136,7 +136,7 @@ func (s *session) dropRival() {
 // lost, and reports whether another one goes on.
 func (s *session) dropLost(pool, name string) bool {
 	switch {
-	case s.rival == nil || s.to.pool != pool:
+	case s.rival == nil || s.to.pool != pool: // a tunnel has no rival
 		return false
 	case s.rival.member.Name() == name:
 		s.dropRival()

@@ -8,15 +8,18 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"weir/l4/loop"
 )
 
 // MaxListed is the most sessions that one call of List returns.
 const MaxListed = 1000
 
-// Session is one live session, as the administrator sees it.
+// Session is one live session, or one tunnel of L7, as the administrator sees it.
 type Session struct {
 	// ID is unique in the process and never used again.
 	ID       uint64
+	Kind     string // "session", or of a tunnel "websocket" or "connect"
 	Listener string
 	Network  string         // "tcp", of unix sockets too, or "udp"
 	Client   netip.AddrPort // the zero value on a unix socket
@@ -65,6 +68,12 @@ type Page struct {
 // so that loops need not agree on numbers.
 func (s *Server) sessionID(number uint64, index int) uint64 {
 	return number*uint64(len(s.shards)) + uint64(index)
+}
+
+// is says whose tunnel x is.
+func (x *Session) is(t *loop.TunnelInfo) {
+	x.Kind, x.Listener, x.Client, x.SNI = t.Kind, t.Listener, t.Client, t.SNI
+	x.Route, x.Pool, x.Backend = t.Route, t.Pool, t.Backend
 }
 
 // List returns up to limit (at most MaxListed) of the sessions that f chooses, those
@@ -168,10 +177,15 @@ func (s *session) show(x *Session) {
 		in, out = s.tls.up.Load(), s.tls.down.Load()
 	}
 	*x = Session{
-		ID: s.ID(), Listener: s.routing.listener.name, Network: "tcp", Client: s.peer, SNI: s.sni,
+		ID: s.ID(), Kind: "session", Network: "tcp", Client: s.peer, SNI: s.sni,
 		Backend: s.backend, State: s.state.String(), Start: s.acceptedAt, Age: now - s.accepted,
 		Idle: max(now-max(moved, s.accepted), 0), BytesIn: in, BytesOut: out,
 	}
+	if s.tunnel != nil {
+		x.is(&s.tunnel.info)
+		return
+	}
+	x.Listener = s.routing.listener.name
 	if s.to != nil {
 		x.Route, x.Pool = s.to.name, s.to.pool
 	}

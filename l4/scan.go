@@ -10,8 +10,8 @@ const (
 	endCost = 8
 )
 
-// live is a session that is open, of TCP or UDP, as those see it who look at all of
-// them. It is used on its loop, and only until the visit ends.
+// live is a session that is open, of TCP or UDP, or a tunnel of L7, as those see it who
+// look at all of them. It is used on its loop, and only until the visit ends.
 type live interface {
 	// ID identifies the session, also after others took over the object it is in.
 	ID() uint64
@@ -30,8 +30,13 @@ type visitor func(live) (cost int, more bool)
 // begin during the walk may be left out. Everything happens on the loop.
 type scan struct {
 	shard *shard
-	tcp   *session    // the next of each list
-	udp   *udpSession // both lists are in the order of their numbers
+
+	// The next of each list; all lists are in the order of their numbers.
+	tcp     *session
+	udp     *udpSession
+	tunnels *session
+	guests  *guest
+
 	visit visitor
 	done  func() // called once, at the end
 }
@@ -40,7 +45,10 @@ type scan struct {
 // neither function is called, where the loop has ended.
 func (sh *shard) startScan(visit visitor, done func()) bool {
 	return sh.loop.Do(func() {
-		sc := &scan{shard: sh, tcp: sh.first, udp: sh.udp.first, visit: visit, done: done}
+		sc := &scan{
+			shard: sh, tcp: sh.first, udp: sh.udp.first, tunnels: sh.tunnels, guests: sh.guests,
+			visit: visit, done: done,
+		}
 		sh.scans = append(sh.scans, sc)
 		sc.step()
 	})
@@ -67,18 +75,41 @@ func (sc *scan) step() {
 	}
 }
 
-// next is the session to visit, nil at the end.
+// next is the session to visit, the newest of all lists; nil at the end.
 func (sc *scan) next() live {
-	t, u := sc.tcp, sc.udp
-	switch {
-	case t != nil && (u == nil || t.number > u.number):
-		sc.tcp = t.next
-		return t
-	case u != nil:
-		sc.udp = u.next
-		return u
+	var tcp, udp, tunnel, guest uint64
+	if sc.tcp != nil {
+		tcp = sc.tcp.number
 	}
-	return nil
+	if sc.udp != nil {
+		udp = sc.udp.number
+	}
+	if sc.tunnels != nil {
+		tunnel = sc.tunnels.number
+	}
+	if sc.guests != nil {
+		guest = sc.guests.number
+	}
+	switch max(tcp, udp, tunnel, guest) {
+	case 0:
+		return nil
+	case tcp:
+		s := sc.tcp
+		sc.tcp = s.next
+		return s
+	case udp:
+		s := sc.udp
+		sc.udp = s.next
+		return s
+	case tunnel:
+		s := sc.tunnels
+		sc.tunnels = s.next
+		return s
+	default:
+		g := sc.guests
+		sc.guests = g.next
+		return g
+	}
 }
 
 // Abort implements [loop.Aborter]: whoever waits for the end must not wait for ever.
@@ -102,6 +133,18 @@ func (sh *shard) skip(s *session) {
 	for _, sc := range sh.scans {
 		if sc.tcp == s {
 			sc.tcp = s.next
+		}
+		if sc.tunnels == s {
+			sc.tunnels = s.next
+		}
+	}
+}
+
+// skipGuest is the same for a tunnel that L7 relays itself.
+func (sh *shard) skipGuest(g *guest) {
+	for _, sc := range sh.scans {
+		if sc.guests == g {
+			sc.guests = g.next
 		}
 	}
 }

@@ -31,8 +31,9 @@ type shard struct {
 	giving loop.Handover // while the hand-over function runs
 
 	first   *session // all that are open, the youngest first
-	tunnels *session // those that relay for L7; in none of the walks and counts
-	scans   []*scan  // that walk the list
+	tunnels *session // those that relay for L7; in none of the counts
+	guests  *guest   // tunnels that L7 relays, the youngest first
+	scans   []*scan  // that walk the lists
 	number  uint64   // of the last session, UDP too
 	free    *session
 	nfree   int

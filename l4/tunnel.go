@@ -9,9 +9,10 @@ import (
 
 // tunnel is what a session has that relays for L7: two connections that somebody else
 // made, accounts for and speaks of. It has no listener, no route and no server of its
-// own, is in a list of its own, and is nothing that an administrator sees here.
+// own, and is in a list of its own.
 type tunnel struct {
 	idle time.Duration
+	info loop.TunnelInfo
 	done func(loop.TunnelResult)
 }
 
@@ -24,10 +25,10 @@ type tunnel struct {
 func (s *Server) Relay(l *loop.Loop, t loop.Tunnel) {
 	sh := s.shardOf(l)
 	x := sh.blank()
-	x.tunnel = &tunnel{idle: t.Idle, done: t.Done}
+	x.tunnel = &tunnel{idle: t.Idle, info: t.Info, done: t.Done}
 	sh.enlist(x)
 	x.counters = &sh.tunneled
-	x.accepted = sh.loop.Now()
+	x.accepted, x.acceptedAt = sh.loop.Now(), time.Now()
 	x.beginTunnel(t)
 }
 
@@ -129,6 +130,8 @@ func tunnelCause(why reason) loop.TunnelCause {
 		return loop.TunnelServerReset
 	case reasonDrain:
 		return loop.TunnelEnded
+	case reasonAdmin:
+		return loop.TunnelAdmin
 	default: // all others belong to what comes before a session relays, or to listeners
 		return loop.TunnelFailed
 	}

@@ -6,7 +6,7 @@ func (s *udpSession) ID() uint64 { return s.shard.server.sessionID(s.number, s.s
 func (s *udpSession) show(x *Session) {
 	now := s.shard.loop.Now()
 	*x = Session{
-		ID: s.ID(), Listener: s.routing.listener.name, Network: "udp", Client: s.peer, SNI: s.sni,
+		ID: s.ID(), Kind: "session", Listener: s.routing.listener.name, Network: "udp", Client: s.peer, SNI: s.sni,
 		Backend: s.backend, State: s.state.String(), Start: s.acceptedAt, Age: now - s.accepted,
 		Idle: max(now-s.moved, 0), BytesIn: s.up.bytes, BytesOut: s.down.bytes,
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -23,9 +24,9 @@ const (
 type half struct {
 	t        *tunnel
 	dst, src net.Conn
-	moved    uint64 // octets
-	bulk     bool   // the last read filled its buffer
-	err      error  // what ended it
+	moved    *atomic.Uint64 // octets, one of the tunnel's counters
+	bulk     bool           // the last read filled its buffer
+	err      error          // what ended it
 
 	unread, untaken loop.TunnelCause // what it means that reading from src, or writing to dst, failed
 	up              bool             // from the client to the server
@@ -140,7 +141,7 @@ func (h *half) write(p []byte) {
 		defer h.t.c.awaited()
 	}
 	n, err := h.dst.Write(p)
-	h.moved += uint64(n)
+	h.moved.Add(uint64(n))
 	if h.err = err; err != nil {
 		h.t.broke(h.untaken, err)
 	}

@@ -62,11 +62,24 @@ func (x *exchange) leave(server net.Conn, early, late []byte) (left bool) {
 		},
 		Server: loop.TunnelEnd{FD: fd, TCP: tcp, Data: late},
 		Idle:   x.route.conf.TunnelIdleTimeout,
+		Info:   x.tunnelInfo(),
 		Done:   t.done,
 	}}
 	x.member = nil // t's from now on
 	c.from.FD, c.from.Data = -1, nil
 	return true
+}
+
+// tunnelInfo says whose the tunnel is that the exchange becomes.
+func (x *exchange) tunnelInfo() loop.TunnelInfo {
+	kind := "websocket"
+	if x.req.Connect {
+		kind = "connect"
+	}
+	return loop.TunnelInfo{
+		Kind: kind, Listener: x.l.name, Client: x.client, SNI: x.c.from.SNI,
+		Route: x.route.name, Pool: x.route.pool, Backend: x.backend,
+	}
 }
 
 // newRelayed does what an exchange does in its last step as far as that can be known
@@ -145,6 +158,8 @@ func tunnelFault(c loop.TunnelCause) fault {
 		return fault{side: message.Upstream, reason: "tunnel_reset"}
 	case loop.TunnelEnded:
 		return fault{side: message.Internal, reason: "tunnel_ended"}
+	case loop.TunnelAdmin:
+		return fault{side: message.Internal, reason: "admin"}
 	case loop.TunnelFailed:
 		return fault{side: message.Internal, reason: "internal"}
 	case loop.TunnelDone:

@@ -41,6 +41,7 @@ type rig struct {
 	log     *syncBuffer
 	name    atomic.Value // of the listener that connections go to
 	loop    *loop.Loop   // that the server parks connections on
+	front   *l4.Server   // in its place, of newLoopRig
 }
 
 // newRig serves the listener "web" of a configuration. %s in it stands for the
@@ -84,6 +85,7 @@ func newLoopRig(t testing.TB, config string, origins ...string) *rig {
 	r := makeRig(t, Options{
 		Relay:      func(l *loop.Loop, u loop.Tunnel) { front.Relay(l, u) },
 		EndTunnels: func() { front.EndTunnels() },
+		Show:       func(l *loop.Loop, i loop.TunnelInfo, v loop.TunnelView) func() { return front.Show(l, i, v) },
 	}, config, origins...)
 	var err error
 	front, err = l4.New(l4.Options{
@@ -101,7 +103,7 @@ func newLoopRig(t testing.TB, config string, origins ...string) *rig {
 		t.Fatal(err)
 	}
 	u.Commit()
-	r.addr = front.Addrs("web")[0]
+	r.front, r.addr = front, front.Addrs("web")[0]
 	t.Cleanup(func() {
 		front.StopAccepting()
 		r.server.Close()

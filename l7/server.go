@@ -31,6 +31,9 @@ type Options struct {
 	// EndTunnels resets every tunnel that Relay has taken over before. It does not wait
 	// for that. It is needed with Relay.
 	EndTunnels func()
+	// Show has administrators see a tunnel that goroutines relay, until hide is called.
+	// It must not block. nil: nobody sees those.
+	Show func(l *loop.Loop, info loop.TunnelInfo, view loop.TunnelView) (hide func())
 }
 
 // Server serves HTTP on connections that are handed to it. Its methods may be
@@ -45,6 +48,7 @@ type Server struct {
 
 	relay      func(*loop.Loop, loop.Tunnel) // nil: there is none
 	endTunnels func()
+	show       func(*loop.Loop, loop.TunnelInfo, loop.TunnelView) func() // nil: there is none
 
 	snapshot   atomic.Pointer[Snapshot]
 	overloaded atomic.Bool // new requests are not served
@@ -84,7 +88,7 @@ func New(o Options) *Server {
 		log: o.Log, metrics: o.Metrics, access: o.Access,
 		transport: upstream.New(upstream.Options{Log: o.Log}),
 		panics:    o.Metrics.Counter(metric.Panics, "l7"),
-		relay:     o.Relay, endTunnels: o.EndTunnels,
+		relay:     o.Relay, endTunnels: o.EndTunnels, show: o.Show,
 		encoders: compress.NewEncoders(0),
 	}
 	if s.relay == nil {

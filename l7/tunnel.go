@@ -57,19 +57,22 @@ func (x *exchange) relay(client, server net.Conn, early, late []byte) {
 	defer t.watcher.Stop()
 	x.c.onGone(t.gone)
 	defer x.c.onGone(nil)
+	if from := x.c.from.Loop; x.s.show != nil && from != nil {
+		defer x.s.show(from, x.tunnelInfo(), t)()
+	}
 	up := half{
-		t: t, dst: server, src: client, up: true,
+		t: t, dst: server, src: client, up: true, moved: &t.up,
 		unread: loop.TunnelClientReset, untaken: loop.TunnelServerReset,
 	}
 	down := half{
-		t: t, dst: client, src: server,
+		t: t, dst: client, src: server, moved: &t.down,
 		unread: loop.TunnelServerReset, untaken: loop.TunnelClientReset,
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { up.relay(early) })
 	down.relay(late)
 	wg.Wait()
-	x.tunnelIn, x.tunnelOut = up.moved, down.moved
+	x.tunnelIn, x.tunnelOut = t.up.Load(), t.down.Load()
 	if f := tunnelFault(loop.TunnelCause(t.cause.Load())); f.reason != "" {
 		x.fail(f.side, f.reason, nil)
 	}
@@ -81,6 +84,7 @@ type tunnel struct {
 	c              *conn
 	client, server net.Conn
 	idle           time.Duration
+	up, down       atomic.Uint64 // octets that have been passed on
 	active         atomic.Uint32 // tick of the sweeper's clock at which something moved
 	cause          atomic.Uint32 // what ended it first, a loop.TunnelCause
 	watcher        *time.Timer
@@ -91,7 +95,7 @@ type tunnel struct {
 func (t *tunnel) watch() {
 	t.touch()
 	t.watcher = time.AfterFunc(time.Hour, func() {
-		quiet := time.Duration(t.s.sweeper.ago(t.active.Load())) * tick
+		quiet := t.quiet()
 		if quiet >= t.idle {
 			t.end(loop.TunnelIdle)
 			return
@@ -99,6 +103,22 @@ func (t *tunnel) watch() {
 		t.watcher.Reset(t.idle - quiet)
 	})
 	t.watcher.Reset(t.idle)
+}
+
+// quiet is how long nothing has moved.
+func (t *tunnel) quiet() time.Duration {
+	return time.Duration(t.s.sweeper.ago(t.active.Load())) * tick
+}
+
+// Moved implements [loop.TunnelView].
+func (t *tunnel) Moved() (up, down uint64, idle time.Duration) {
+	return t.up.Load(), t.down.Load(), t.quiet()
+}
+
+// End implements [loop.TunnelView].
+func (t *tunnel) End() {
+	t.cause.CompareAndSwap(uint32(loop.TunnelDone), uint32(loop.TunnelAdmin))
+	t.interrupt()
 }
 
 func (t *tunnel) touch() { t.active.Store(t.s.sweeper.now()) }

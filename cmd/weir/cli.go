@@ -13,7 +13,7 @@ type cli struct {
 	Check    checkCmd    `cmd:"" help:"Check a configuration file and say all that is wrong with it."`
 	Explain  explainCmd  `cmd:"" help:"Say what a configuration file makes of a request, and why."`
 	Reload   reloadCmd   `cmd:"" help:"Make a running Weir read its file again."`
-	Sessions sessionsCmd `cmd:"" help:"List the live L4 sessions of a running Weir, or close some."`
+	Sessions sessionsCmd `cmd:"" help:"List the live sessions and tunnels of a running Weir, or close some."`
 	Cache    cacheCmd    `cmd:"" help:"Show what a running Weir has stored, or drop some of it."`
 	Bench    benchCmd    `cmd:"" help:"Measure: generate load, or serve it."`
 	Docs     docsCmd     `cmd:"" help:"Print a page of the reference."`
@@ -60,7 +60,8 @@ The exit code is 0 whatever becomes of the request.`
 }
 
 func (sessionsListCmd) Help() string {
-	return `Sessions are the connections that an [[l4]] passes through; those that an [[l7]] serves are not among them.
+	return `Sessions are the connections that an [[l4]] passes through. WebSockets and CONNECT tunnels of an [[l7]] are listed
+with them; its other connections are not.
 The process is found as weir reload finds it.`
 }
 

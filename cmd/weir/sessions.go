@@ -16,8 +16,8 @@ import (
 const sessionsTimeout = 30 * time.Second
 
 type sessionsCmd struct {
-	List  sessionsListCmd  `cmd:"" help:"List the live L4 sessions of a running Weir."`
-	Close sessionsCloseCmd `cmd:"" help:"Reset live L4 sessions of a running Weir."`
+	List  sessionsListCmd  `cmd:"" help:"List the live L4 sessions of a running Weir, and its WebSockets and CONNECT tunnels."`
+	Close sessionsCloseCmd `cmd:"" help:"Reset live L4 sessions and tunnels of a running Weir."`
 }
 
 // sessionFilter are the flags that choose sessions.
@@ -95,11 +95,11 @@ func (c *sessionsListCmd) Run(o *output) error {
 func sessionTable(all []admin.SessionStatus) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tLISTENER\tNET\tCLIENT\tSNI\tBACKEND\tSTATE\tAGE\tIDLE\tIN\tOUT")
+	_, _ = fmt.Fprintln(w, "ID\tKIND\tLISTENER\tNET\tCLIENT\tSNI\tBACKEND\tSTATE\tAGE\tIDLE\tIN\tOUT")
 	for i := range all {
 		s := &all[i]
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n",
-			s.ID, s.Listener, s.Network, orDash(s.Client), orDash(s.SNI), orDash(s.Backend), s.State,
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n",
+			s.ID, s.Kind, s.Listener, s.Network, orDash(s.Client), orDash(s.SNI), orDash(s.Backend), s.State,
 			inSeconds(s.Age), inSeconds(s.Idle), s.BytesIn, s.BytesOut)
 	}
 	_ = w.Flush() // a strings.Builder takes everything

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -16,7 +17,29 @@ import (
 type Tunnel struct {
 	Client, Server TunnelEnd
 	Idle           time.Duration // without an octet either way, after which it ends; more than 0
+	Info           TunnelInfo
 	Done           func(TunnelResult)
+}
+
+// TunnelInfo says whose a tunnel is, to those who look at tunnels.
+type TunnelInfo struct {
+	Kind     string // "websocket" or "connect"
+	Listener string
+	Client   netip.AddrPort // the zero value on a unix socket
+	SNI      string         // "": the client asked for none
+	Route    string
+	Pool     string
+	Backend  string
+}
+
+// TunnelView is a tunnel that its owner relays, as those see it who look at tunnels. Its
+// methods are called on a loop and do not block.
+type TunnelView interface {
+	// Moved returns the octets from the client and from the server so far, and for how long
+	// there have been none.
+	Moved() (up, down uint64, idle time.Duration)
+	// End resets the tunnel by an administrator's order. It may be called again.
+	End()
 }
 
 // TunnelEnd is one of the two connections of a [Tunnel].
@@ -43,6 +66,7 @@ const (
 	TunnelClientReset                    // the client broke its connection
 	TunnelServerReset                    // the server did
 	TunnelEnded                          // whoever relayed it was told to end it
+	TunnelAdmin                          // an administrator ended it
 	TunnelFailed                         // a bug of ours, or no memory in the kernel
 )
 

@@ -69,9 +69,10 @@ func (f *SessionFilter) fields() map[string]*string {
 	}
 }
 
-// SessionStatus is one live L4 session as the API shows it.
+// SessionStatus is one live L4 session, or one tunnel of L7, as the API shows it.
 type SessionStatus struct {
 	ID       uint64    `json:"id"`
+	Kind     string    `json:"kind"` // "session"; of a tunnel "websocket" or "connect"
 	Listener string    `json:"listener"`
 	Network  string    `json:"network"`          // "tcp", of unix sockets too, or "udp"
 	Client   string    `json:"client,omitempty"` // "" on a unix socket
@@ -98,7 +99,7 @@ func pageOf(p l4.Page) SessionPage {
 	for i := range p.Sessions {
 		x := &p.Sessions[i]
 		s := SessionStatus{
-			ID: x.ID, Listener: x.Listener, Network: x.Network, SNI: x.SNI, Route: x.Route, Pool: x.Pool,
+			ID: x.ID, Kind: x.Kind, Listener: x.Listener, Network: x.Network, SNI: x.SNI, Route: x.Route, Pool: x.Pool,
 			Backend: x.Backend, State: x.State, Start: x.Start.UTC(), Age: x.Age.Seconds(), Idle: x.Idle.Seconds(),
 			BytesIn: x.BytesIn, BytesOut: x.BytesOut,
 		}
@@ -110,7 +111,7 @@ func pageOf(p l4.Page) SessionPage {
 	return page
 }
 
-// getSessions lists live L4 sessions: listener, pool, backend, client and min_age
+// getSessions lists live L4 sessions and tunnels of L7: listener, pool, backend, client and min_age
 // choose, limit and after turn pages.
 func (s *Server) getSessions(w http.ResponseWriter, r *http.Request, _ []string) {
 	f, after, limit, err := readSessionQuery(r.URL.RawQuery)

@@ -12,7 +12,7 @@ import (
 
 func onePage() l4.Page {
 	return l4.Page{Next: 7, Sessions: []l4.Session{{
-		ID: 9, Listener: "db", Network: "tcp", Client: netip.MustParseAddrPort("192.0.2.1:5000"), SNI: "db.example.com", Pool: "db",
+		ID: 9, Kind: "websocket", Listener: "db", Network: "tcp", Client: netip.MustParseAddrPort("192.0.2.1:5000"), SNI: "db.example.com", Pool: "db",
 		Backend: "10.0.0.1:5432", State: "relaying", Start: time.Unix(1e9, 0), Age: 90 * time.Second,
 		Idle: 1500 * time.Millisecond, BytesIn: 10, BytesOut: 20,
 	}, {ID: 8, Listener: "db", Network: "udp", State: "sniffing"}}}
@@ -38,7 +38,7 @@ func TestSessionsAPI(t *testing.T) {
 	}
 	p.page = onePage()
 	f("GET", "?listener=db&pool=app&backend=10.0.0.1:5432&client=192.0.2.9/24&min_age=1m&limit=2&after=12", "", 200,
-		`"id": 9`, `"client": "192.0.2.1:5000"`, `"age_seconds": 90`, `"idle_seconds": 1.5`, `"next": 7`,
+		`"id": 9`, `"kind": "websocket"`, `"client": "192.0.2.1:5000"`, `"age_seconds": 90`, `"idle_seconds": 1.5`, `"next": 7`,
 		`"start": "2001-09-09T01:46:40Z"`, `"state": "sniffing"`, `"network": "udp"`)
 	want := l4.Filter{
 		Listener: "db", Pool: "app", Backend: "10.0.0.1:5432", Client: netip.MustParsePrefix("192.0.2.0/24"),

@@ -41,7 +41,7 @@ func (e *Engine) assemble(cfg *conf.Config) (err error) {
 	}
 	e.conns = limit.New(e.limits(cfg))
 	e.l7 = l7.New(l7.Options{
-		Log: e.log, Metrics: e.metrics, Access: e.access, Relay: e.relay, EndTunnels: e.endTunnels,
+		Log: e.log, Metrics: e.metrics, Access: e.access, Relay: e.relay, EndTunnels: e.endTunnels, Show: e.showTunnel,
 	})
 	e.backends = backend.New(backend.Options{
 		Log: e.log, Metrics: e.metrics, DNS: cfg.DNS, OnDown: e.l7.Drop, OnLost: e.lost,
