@@ -104,6 +104,7 @@ func TestFieldChanges(t *testing.T) {
 
 // TestRouteRedirect: where a client is sent.
 func TestRouteRedirect(t *testing.T) {
+	t.Parallel()
 	f := func(keys, target string, status int, want string) {
 		t.Helper()
 		c := newRig(t, oneRoute(keys), "127.0.0.1:1").dial()
@@ -217,6 +218,7 @@ func TestFaultClientGone(t *testing.T) {
 // TestRouteBodyRate: the limits of a route hold for its requests, and those of the
 // listener again afterwards.
 func TestRouteBodyRate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, `
 		pool.app = { servers = ["%s"] }
 		[[l7]]

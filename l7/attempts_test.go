@@ -62,6 +62,7 @@ func badOrigin(t *testing.T, how string) (*origin, *atomic.Int32) {
 
 // TestRetryConditions: what makes another server be asked, and what does not.
 func TestRetryConditions(t *testing.T) {
+	t.Parallel()
 	good := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -150,6 +151,7 @@ func TestTries(t *testing.T) {
 
 // TestHeldBody: bodies of all kinds arrive as they were sent, held or not.
 func TestHeldBody(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -205,6 +207,7 @@ func TestHeldBodyKeepsServersFree(t *testing.T) {
 
 // TestRow15_RetryStorm: where all servers fail, requests are not multiplied.
 func TestRow15_RetryStorm(t *testing.T) {
+	t.Parallel()
 	f := func(how, keys string) {
 		t.Helper()
 		const requests = 2000
@@ -241,6 +244,7 @@ func TestRow15_RetryStorm(t *testing.T) {
 // TestRow15_ConnectStorm: going on after failed connects has a bound too, once every
 // server is known to be in trouble.
 func TestRow15_ConnectStorm(t *testing.T) {
+	t.Parallel()
 	var servers []string
 	for range 8 {
 		servers = append(servers, closedAddr(t))

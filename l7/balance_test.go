@@ -31,6 +31,7 @@ pool = "app"
 
 // Requests that are alike in what hash_by names go to one server, others to others.
 func TestHashBy(t *testing.T) {
+	t.Parallel()
 	f := func(by string, path, fields func(i int) string) {
 		t.Helper()
 		c := newBalanceRig(t, "balance = \"hash\"\nhash_by = \""+by+"\"").dial()
@@ -116,6 +117,7 @@ pool = "app"
 // An adaptive limit holds: no more requests than that are with a server, and the others
 // are served in their turn.
 func TestAdaptiveConcurrency(t *testing.T) {
+	t.Parallel()
 	var now, most atomic.Int32
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
 		n := now.Add(1)

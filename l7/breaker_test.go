@@ -25,6 +25,7 @@ pool = "app"
 // TestBreaker: a pool that fails is left alone, tried after a while, and used again when
 // the trials went well.
 func TestBreaker(t *testing.T) {
+	t.Parallel()
 	var status, asked atomic.Int32
 	status.Store(503)
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -69,6 +70,7 @@ func TestBreaker(t *testing.T) {
 
 // Failures that never reached a server's word count as well; clients that leave do not.
 func TestBreakerCountsFailures(t *testing.T) {
+	t.Parallel()
 	f := func(want, more string, handler http.HandlerFunc, request func(r *rig)) {
 		t.Helper()
 		o := newHTTPOrigin(t, handler)
@@ -102,6 +104,7 @@ func TestBreakerCountsFailures(t *testing.T) {
 
 // Beyond max_requests a request is refused at once, and served when there is room.
 func TestBreakerMaxRequests(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, q *http.Request) {
 		select {
@@ -139,17 +142,14 @@ func TestBreakerMaxRequests(t *testing.T) {
 // Who is refused is told when the breaker tries again.
 func TestBreakerRetryAfter(t *testing.T) {
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
-	r := newRig(t, strings.Replace(guarded, `open_time = "200ms"`, `open_time = "600s"`, 1), o.addr)
+	r := newRig(t, strings.Replace(guarded, `open_time = "1s"`, `open_time = "600s"`, 1), o.addr)
 	c := r.dial()
-	var after int
-	for range 5 {
-		c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-		res, _, err := c.response("GET")
-		if err != nil {
-			t.Fatal(err)
-		}
-		after, _ = strconv.Atoi(res.Header.Get("Retry-After")) // those that went to the server have none
+	for range 4 {
+		c.get("/")
 	}
+	eventually(t, "the breaker to open", func() bool { return r.reg.Status()[0].Breaker.State == "open" })
+	res, _ := c.get("/")
+	after, _ := strconv.Atoi(res.Header.Get("Retry-After")) // those that went to the server have none
 	if after < 500 || after > 600 {
 		t.Errorf("Retry-After is %d, want about 600", after)
 	}

@@ -71,6 +71,7 @@ func (r *rig) herd(n int, path string) map[string]int {
 // TestRow42_OneFetchForAThousand: a thousand clients ask for one cold key, and its
 // backend is asked once.
 func TestRow42_OneFetchForAThousand(t *testing.T) {
+	t.Parallel()
 	const clients = 1000
 	var asked atomic.Int32
 	var r *rig
@@ -142,6 +143,7 @@ func TestRow42_NoConvoy(t *testing.T) {
 // TestRow42_LateWaitersAskAtABoundedRate: who waited as long as lock_timeout says goes to
 // the backend, one request in each such time.
 func TestRow42_LateWaitersAskAtABoundedRate(t *testing.T) {
+	t.Parallel()
 	const clients = 20
 	var asked atomic.Int32
 	release := make(chan struct{})
@@ -167,6 +169,7 @@ func TestRow42_LateWaitersAskAtABoundedRate(t *testing.T) {
 // TestFetchOutlivesItsClient: the client that caused a fetch leaves, and those who wait
 // for it get the response all the same.
 func TestFetchOutlivesItsClient(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	var r *rig
 	release := make(chan struct{})
@@ -224,6 +227,7 @@ func newSlowBody(t *testing.T) *slowBody {
 // TestFetchNobodyWants: a fetch whose only client leaves is broken off, or goes on where
 // the route says so.
 func TestFetchNobodyWants(t *testing.T) {
+	t.Parallel()
 	leave := func(config string) (*rig, *slowBody) {
 		o := newSlowBody(t)
 		r := newRig(t, storing+config, o.addr)
@@ -298,6 +302,7 @@ func TestGrowingIsRead(t *testing.T) {
 // TestSlowClientHoldsUpNobody: a client that does not read its response, for which it is
 // fetched, keeps it from no other.
 func TestSlowClientHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	const size = 8 << 20
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
@@ -320,6 +325,7 @@ func TestSlowClientHoldsUpNobody(t *testing.T) {
 // TestTooLargeIsPassedOn: a body that turns out to be too large is delivered and not
 // stored, to those as well who joined its fetch.
 func TestTooLargeIsPassedOn(t *testing.T) {
+	t.Parallel()
 	const size = 3 << 20
 	var asked atomic.Int32
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, req *http.Request) {
@@ -350,6 +356,7 @@ func TestTooLargeIsPassedOn(t *testing.T) {
 // TestRow44_VaryExplosion: a response that varies with what clients make up takes no more
 // than 32 places.
 func TestRow44_VaryExplosion(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		w.Header().Set("Vary", "X-A")

@@ -239,6 +239,7 @@ func TestCompressRestoresTags(t *testing.T) {
 // TestCompressStreams: what a server has sent reaches the client before it sends more,
 // in every coding, and trailers come behind it.
 func TestCompressStreams(t *testing.T) {
+	t.Parallel()
 	for _, coding := range []string{"gzip", "br", "zstd"} {
 		more := make(chan struct{})
 		o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
@@ -332,6 +333,7 @@ func TestCompressTruncated(t *testing.T) {
 // TestCompressSlowReader: a client that does not read stops the server, and what it has
 // occupied is given back when it leaves.
 func TestCompressSlowReader(t *testing.T) {
+	t.Parallel()
 	var sent atomic.Int64
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
@@ -373,6 +375,7 @@ func TestCompressSlowReader(t *testing.T) {
 // TestCompressAnyPieces sends bodies in random pieces with pauses; what is decoded is
 // what was sent.
 func TestCompressAnyPieces(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var sent []byte
 	cuts := make(chan []int, 1)
@@ -606,6 +609,7 @@ func TestCompressStored(t *testing.T) {
 
 // TestCompressStoredAtOnce: many clients at the same time, in different codings.
 func TestCompressStoredAtOnce(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "max-age=600")

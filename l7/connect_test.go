@@ -161,6 +161,7 @@ func TestConnectOverTLS(t *testing.T) {
 // TestConnectReload: a reload that takes the table away refuses what comes, and leaves
 // what is there.
 func TestConnectReload(t *testing.T) {
+	t.Parallel()
 	addr := newShout(t)
 	r := newLoopRig(t, connecting, addr)
 	c := r.dial()

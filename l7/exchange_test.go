@@ -27,6 +27,7 @@ func TestGet(t *testing.T) {
 
 // TestBodies sends bodies of many sizes both ways, framed in both ways.
 func TestBodies(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {

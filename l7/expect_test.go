@@ -58,6 +58,7 @@ func TestExpectAndHeldBody(t *testing.T) {
 // after a while as curl does: the upload may last longer than the backend's time
 // for a head, which starts when it has all of the request.
 func TestExpectIsIgnored(t *testing.T) {
+	t.Parallel()
 	const size = 40_000
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		if _, err := readHead(br); err != nil {
@@ -92,6 +93,7 @@ func TestExpectIsIgnored(t *testing.T) {
 // TestAnyBodyRate: with body_min_rate = "0B" a client may stall for longer than any grace,
 // and without it may not.
 func TestAnyBodyRate(t *testing.T) {
+	t.Parallel()
 	f := func(keys string, want int) {
 		t.Helper()
 		o := newHTTPOrigin(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })

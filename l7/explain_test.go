@@ -147,6 +147,7 @@ func newExplainedRig(t *testing.T) *rig {
 
 // TestExplainAgrees: what is explained is what happens, for ten thousand requests.
 func TestExplainAgrees(t *testing.T) {
+	t.Parallel()
 	rg := newExplainedRig(t)
 	snap := rg.server.snapshot.Load()
 	r := rand.New(rand.NewPCG(7, 7))

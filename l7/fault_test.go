@@ -123,6 +123,7 @@ func testCut(t *testing.T, o *origin, most int) {
 }
 
 func TestRow05_UploadCutShort(t *testing.T) {
+	t.Parallel()
 	f := func(request string) {
 		t.Helper()
 		ended := make(chan error, 1)
@@ -177,6 +178,7 @@ func TestRow07_OneRefused(t *testing.T) {
 }
 
 func TestRow06_SilentBackend(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		readHead(br)
 		io.Copy(io.Discard, br)
@@ -223,6 +225,7 @@ func TestRow12_SurplusOctets(t *testing.T) {
 }
 
 func TestRow13_EarlyAnswer(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		readHead(br)
 		io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno\n")
@@ -250,6 +253,7 @@ func TestRow13_EarlyAnswer(t *testing.T) {
 }
 
 func TestRow14_BadResponses(t *testing.T) {
+	t.Parallel()
 	f := func(response string) {
 		t.Helper()
 		o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
@@ -291,6 +295,7 @@ func TestRow16_SlowBody(t *testing.T) {
 }
 
 func TestRow22_ClientGone(t *testing.T) {
+	t.Parallel()
 	var ended atomic.Int32
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		readHead(br)
@@ -328,6 +333,7 @@ func TestRow22_FinCancelsOnRequest(t *testing.T) {
 }
 
 func TestRow23_HalfClose(t *testing.T) {
+	t.Parallel()
 	body := strings.Repeat("y", 3_000_000)
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(700 * time.Millisecond) // long enough for several looks of the sweeper
@@ -364,6 +370,7 @@ func TestRow47_PanicInStep(t *testing.T) {
 }
 
 func TestRow21_SlowReader(t *testing.T) {
+	t.Parallel()
 	const size = 64 << 20
 	var sent atomic.Int64
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
@@ -489,6 +496,7 @@ func TestHeadIsNotHeldBack(t *testing.T) {
 // TestSlowBodyDoesNotHoldAConnection: a kept-alive connection that the backend
 // closes while the client has not yet sent its small body costs no request.
 func TestSlowBodyDoesNotHoldAConnection(t *testing.T) {
+	t.Parallel()
 	var posts atomic.Int32
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		for {
@@ -523,6 +531,7 @@ func TestSlowBodyDoesNotHoldAConnection(t *testing.T) {
 // TestRow02_DiesLate: a request that may be repeated is, however long the backend
 // had it; the time for connecting has nothing to do with that.
 func TestRow02_DiesLate(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	serve := func(c *net.TCPConn, br *bufio.Reader) {
 		if readHead(br); asked.Add(1) == 1 {
@@ -541,6 +550,7 @@ func TestRow02_DiesLate(t *testing.T) {
 // TestSlowClientsDoNotEject: backends that give up on a slow client, while it sends
 // or while it reads, stay in rotation.
 func TestSlowClientsDoNotEject(t *testing.T) {
+	t.Parallel()
 	const size = 64 << 20
 	serve := func(c *net.TCPConn, br *bufio.Reader) {
 		head, _ := readHead(br)

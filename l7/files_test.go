@@ -121,6 +121,7 @@ func pattern(n int) string {
 
 // TestFilesRanges compares ranges of a file that is sent by sendfile with the file.
 func TestFilesRanges(t *testing.T) {
+	t.Parallel()
 	text := pattern(3_000_000)
 	r, _ := site(t, `files = { root = "DIR" }`, map[string]string{"big": text, "small": "0123456789"})
 	c := r.dial()
@@ -193,6 +194,7 @@ func TestFilesTyped(t *testing.T) {
 
 // TestFilesCut: a file that becomes shorter while it is sent breaks the response off.
 func TestFilesCut(t *testing.T) {
+	t.Parallel()
 	r, dir := site(t, `files = { root = "DIR" }`, map[string]string{"big": strings.Repeat("x", 64<<20)})
 	c := r.dial()
 	c.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -100,6 +100,7 @@ func TestHedgeBudget(t *testing.T) {
 // TestHedgeFails: a second server that cannot be reached changes nothing, nor does
 // one that fails; and where the first one fails, the second one's answer counts.
 func TestHedgeFails(t *testing.T) {
+	t.Parallel()
 	f := func(how string) {
 		t.Helper()
 		var slow atomic.Bool
@@ -174,6 +175,7 @@ func TestHedgeClientGone(t *testing.T) {
 // TestHedgeReports: what a second server did wrong is held against it, though its try did
 // not matter. Only hedges go to it here, since it is a backup.
 func TestHedgeReports(t *testing.T) {
+	t.Parallel()
 	f := func(how, want string) {
 		t.Helper()
 		var slow atomic.Bool

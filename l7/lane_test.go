@@ -268,6 +268,7 @@ func TestLaneLeavesToTheQueue(t *testing.T) {
 
 // TestLaneLeavesSlowReader: what a client does not take is no matter of the loop's.
 func TestLaneLeavesSlowReader(t *testing.T) {
+	t.Parallel()
 	const size = 32 << 20
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/small" {
@@ -294,6 +295,7 @@ func TestLaneLeavesSlowReader(t *testing.T) {
 
 // TestLaneTakesBack: a connection that had to leave its lane returns.
 func TestLaneTakesBack(t *testing.T) {
+	t.Parallel()
 	r := newRigWith(t, true, plain, answers(t, "ok").addr)
 	c := r.dial()
 	for round := range 3 {
@@ -363,6 +365,7 @@ func (r *rig) wantIdle(t *testing.T) {
 
 // TestLaneTimeout: the limits of an exchange hold on a lane.
 func TestLaneTimeout(t *testing.T) {
+	t.Parallel()
 	var asked, ended atomic.Int32
 	config := strings.Replace(plain, "pool = \"app\"\n", "pool = \"app\"\nresponse_header_timeout = \"300ms\"\n", 1)
 	r := newRigWith(t, true, config, silent(t, &asked, &ended).addr)
@@ -438,6 +441,7 @@ func blackhole(t *testing.T) string {
 // TestLaneConnects: a lane waits for a connection as long as the pool says, and then the
 // next server is asked; a client that leaves meanwhile takes nothing with it.
 func TestLaneConnects(t *testing.T) {
+	t.Parallel()
 	hole, good := blackhole(t), answers(t, "ok")
 	config := strings.Replace(two, "[[l7]]", "connect_timeout = \"1s\"\n[[l7]]", 1)
 	r := newRigWith(t, true, config, hole, good.addr)
@@ -482,6 +486,7 @@ func TestLaneEndsWithItsLoop(t *testing.T) {
 
 // TestLaneIsKilled: a drain that is over ends what a lane is at.
 func TestLaneIsKilled(t *testing.T) {
+	t.Parallel()
 	var asked, ended atomic.Int32
 	r := newRigWith(t, true, strings.Replace(plain, `"%s"`, `"%s", "`+blackhole(t)+`"`, 1), silent(t, &asked, &ended).addr)
 	for range 10 {
@@ -499,6 +504,7 @@ func TestLaneIsKilled(t *testing.T) {
 
 // TestLaneConnectionsEnd: idle connections of lanes end as all others do.
 func TestLaneConnectionsEnd(t *testing.T) {
+	t.Parallel()
 	f := func(what, keepalive string, end func(r *rig, e *backend.Endpoint)) {
 		t.Helper()
 		var ended atomic.Int32

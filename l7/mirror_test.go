@@ -100,6 +100,7 @@ func TestMirror(t *testing.T) {
 // TestMirrorStuck: a mirror that never answers costs no client anything, holds no
 // more than max_pending copies, and does not hold up the end of the process.
 func TestMirrorStuck(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
 	stuck := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		io.Copy(io.Discard, br) // until the copy is given up
@@ -124,6 +125,7 @@ func TestMirrorStuck(t *testing.T) {
 
 // TestMirrorTimeout: a copy that is not answered in time is given up.
 func TestMirrorTimeout(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
 	stuck := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) { io.Copy(io.Discard, br) })
 	r := newRig(t, strings.Replace(mirrored, `"20s"`, `"100ms"`, 1), o.addr, stuck.addr)

@@ -104,6 +104,7 @@ func listenOn(t *testing.T, address, answer string) (port int) {
 // TestRow18_NameChanges: a server's name leads to another address: requests follow it
 // within its time to live. Where it leads nowhere, the last good address stays.
 func TestRow18_NameChanges(t *testing.T) {
+	t.Parallel()
 	port := listenOn(t, "127.0.0.1:0", "one")
 	listenOn(t, fmt.Sprintf("127.0.0.2:%d", port), "two")
 	var say atomic.Value

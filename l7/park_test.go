@@ -124,6 +124,7 @@ func TestQuietConnectionsCostNextToNothing(t *testing.T) {
 }
 
 func TestParkedConnectionIsServedAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, plain, answers(t, "ok").addr)
 	c := r.dial()
 	r.wantParked(t, 1) // fresh
@@ -163,6 +164,7 @@ func TestParkedConnectionIsServedAgain(t *testing.T) {
 // TestRequestsInTheMomentOfParking sends requests at all times around the one at which
 // a connection is parked. Each is answered once, with its own body.
 func TestRequestsInTheMomentOfParking(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, plain, answers(t, "ok").addr)
 	clients, rounds := 60, 25
 	if testing.Short() {
@@ -214,6 +216,7 @@ func postBody(c *client, body []byte, slowly bool) error {
 }
 
 func TestClientsLeaveWhileParked(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, plain, answers(t, "ok").addr)
 	f := func(what string, leave func(c *client)) {
 		t.Helper()
@@ -237,6 +240,7 @@ func TestClientsLeaveWhileParked(t *testing.T) {
 }
 
 func TestParkedConnectionTimesOut(t *testing.T) {
+	t.Parallel()
 	const soon = `
 [pool.app]
 servers = ["%s"]
@@ -360,6 +364,7 @@ func TestRow25_ShedEndsParkedConnections(t *testing.T) {
 }
 
 func TestTLSConnectionsPark(t *testing.T) {
+	t.Parallel()
 	certFile, keyFile, roots := newCert(t, "www.example.com")
 	r := newRig(t, secure, answers(t, "ok").addr, certFile, keyFile)
 	c := r.dial()
@@ -384,6 +389,7 @@ func TestTLSConnectionsPark(t *testing.T) {
 // TestQuietTLSConnectionCannotStayForEver sends a piece of a record now and then, which
 // is no request: the wait for one goes on.
 func TestQuietTLSConnectionCannotStayForEver(t *testing.T) {
+	t.Parallel()
 	certFile, keyFile, roots := newCert(t, "www.example.com")
 	timeout := "[[l7]]\nkeepalive_timeout = \"1s\"\nheader_timeout = \"1s\""
 	r := newRig(t, strings.Replace(secure, "[[l7]]", timeout, 1), answers(t, "ok").addr, certFile, keyFile)

@@ -145,6 +145,7 @@ func expected(r *http.Request, body []byte) string {
 // TestRoutedIsSent sends random requests over kept connections: the backend that the
 // request belongs to, and no other, reads what the client has written.
 func TestRoutedIsSent(t *testing.T) {
+	t.Parallel()
 	r := readers(t)
 	const connections, requests = 8, 250
 	for seed := range uint64(connections) {
@@ -191,6 +192,7 @@ func (g generator) spoil(raw string) string {
 // may refuse them; what it passes on is what net/http reads in the client's octets,
 // request by request.
 func TestSpoiledIsRefusedOrMeansTheSame(t *testing.T) {
+	t.Parallel()
 	r := readers(t)
 	refused, passed := 0, 0
 	for seed := range uint64(1500) {

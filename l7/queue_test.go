@@ -76,6 +76,7 @@ func TestRow17_RequestsQueue(t *testing.T) {
 
 // TestRow17_QueueOfRequestsIsBounded: beyond the bound, and beyond the time, 503.
 func TestRow17_QueueOfRequestsIsBounded(t *testing.T) {
+	t.Parallel()
 	f := func(keys string, waiting int, reason string) {
 		t.Helper()
 		o, got, release := holdingOrigin(t)
@@ -110,6 +111,7 @@ func TestRow17_QueueOfRequestsIsBounded(t *testing.T) {
 // TestQueuedClientGone: a client that resets while it waits leaves its place, and the
 // server never hears of it.
 func TestQueuedClientGone(t *testing.T) {
+	t.Parallel()
 	o, got, release := holdingOrigin(t)
 	r := newRig(t, full, o.addr, `queue_timeout = "30s"`)
 	first, gone, last := r.dial(), r.dial(), r.dial()
@@ -136,6 +138,7 @@ func TestQueuedClientGone(t *testing.T) {
 
 // TestTimeoutInQueue: the route's timeout holds in the queue too.
 func TestTimeoutInQueue(t *testing.T) {
+	t.Parallel()
 	o, got, release := holdingOrigin(t)
 	r := newRig(t, full+"timeout = \"100ms\"\n", o.addr, `queue_timeout = "30s"`)
 	r.apply(fmt.Sprintf(full, o.addr, `queue_timeout = "30s"`))

@@ -42,6 +42,7 @@ func remembering(version uint16, name string, roots *x509.CertPool) *tls.Config 
 // Clients resume their sessions, also after a reload that changes nothing of the TLS. New
 // settings and a new certificate end that.
 func TestResumption(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	certFile, keyFile, roots := newCert(t, "www.example.com")
 	config := fmt.Sprintf(secure, o.addr, certFile, keyFile)
@@ -138,6 +139,7 @@ func (n nameless) Put(_ string, state *tls.ClientSessionState) { n.ClientSession
 // TestFilesOverTLS: a large file, and ranges of it, come whole through TLS, to a quick
 // client and to one that takes them in small pieces.
 func TestFilesOverTLS(t *testing.T) {
+	t.Parallel()
 	certFile, keyFile, roots := newCert(t, "www.example.com")
 	random := make([]byte, 5<<20+12345)
 	rand.NewChaCha8([32]byte{1}).Read(random)

@@ -14,6 +14,7 @@ import (
 // TestRow20_SlowBody: an upload below the rate ends with 408 and is broken off at
 // the backend; one that keeps the rate lasts many times the grace.
 func TestRow20_SlowBody(t *testing.T) {
+	t.Parallel()
 	got := make(chan string, 1)
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
@@ -71,6 +72,7 @@ func spellings(target string) []string {
 // guarded path and one for all others. What reaches the other route must not mean
 // the guarded path to anybody who decodes and resolves it once.
 func TestRow30_PathBypass(t *testing.T) {
+	t.Parallel()
 	answer := func(name string) *origin {
 		return newHTTPOrigin(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name+" "+r.RequestURI) })
 	}

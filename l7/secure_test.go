@@ -93,6 +93,7 @@ func (r *rig) ask(path string) (status int, body string, err error) {
 }
 
 func TestSecureUpstream(t *testing.T) {
+	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	addr, ca, conns, _ := secureOrigin(t, nil)
 	r := newRig(t, strings.ReplaceAll(secureConfig(addr, fmt.Sprintf("ca = %q\nname = \"example.com\"", ca)), "%", "%%"))
@@ -118,6 +119,7 @@ func TestSecureUpstream(t *testing.T) {
 // A server that does not verify gets nothing, and stays in rotation: the fault is
 // one of settings.
 func TestSecureUpstreamRefuses(t *testing.T) {
+	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	f := func(what string, change func(c *tls.Config), settings func(ca string) string) {
 		t.Helper()
@@ -147,6 +149,7 @@ func TestSecureUpstreamRefuses(t *testing.T) {
 
 // The same check settings, but the check goes by TLS as the traffic does.
 func TestSecureCheck(t *testing.T) {
+	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	addr, ca, _, requests := secureOrigin(t, nil)
 	config := secureConfig(addr, fmt.Sprintf("ca = %q", ca)) + `

@@ -18,6 +18,7 @@ func (r *rig) untilRest(t *testing.T) {
 // is, finds everything as ever: time has passed meanwhile, a client that goes away is
 // seen, a drain and shedding end what is parked.
 func TestSweeperRests(t *testing.T) {
+	t.Parallel()
 	asked, gone := make(chan struct{}), make(chan struct{})
 	o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
 		for {

@@ -13,6 +13,7 @@ import (
 // TestRow23_TLSHalfClose sends a request, close_notify and FIN in one go: that is
 // a half-close, however much of it crypto/tls has taken from the kernel.
 func TestRow23_TLSHalfClose(t *testing.T) {
+	t.Parallel()
 	o := newHTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(700 * time.Millisecond)
 		io.WriteString(w, "late")
@@ -66,6 +67,7 @@ func (c *heldConn) SetWriteDeadline(time.Time) error { return nil }
 
 // TestRow22_TLSCut cuts a TLS connection off without close_notify.
 func TestRow22_TLSCut(t *testing.T) {
+	t.Parallel()
 	ended := make(chan struct{}, 2)
 	o := newOrigin(t, func(_ *net.TCPConn, br *bufio.Reader) {
 		readHead(br)

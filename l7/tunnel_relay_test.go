@@ -53,6 +53,7 @@ func (r *rig) untilNoTunnel(t *testing.T) {
 // TestTunnelEarlyOctets: what a client sends together with its request, and a server
 // together with its 101, arrives first and whole.
 func TestTunnelEarlyOctets(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, newRig rigMaker) {
 		early, late := strings.Repeat("early ", 3000), strings.Repeat("late ", 3000)
 		o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
@@ -82,6 +83,7 @@ func TestTunnelEarlyOctets(t *testing.T) {
 // TestTunnelTorture: streams that are random in sizes, pauses and pace pass both ways at
 // once, and each side half-closes when it likes. Either end gets exactly the other's.
 func TestTunnelTorture(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, newRig rigMaker) {
 		var mu sync.Mutex
 		serverGot := map[string]string{} // what the client called itself, and the sum of what came from it
@@ -194,6 +196,7 @@ func takeStream(r io.Reader, pauses *rand.Rand) string {
 // TestTunnelResetBehindStall: that a client has reset is seen at once, although its
 // server takes nothing and so nobody reads from it.
 func TestTunnelResetBehindStall(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, newRig rigMaker) {
 		r := newRig(t, plain, newDeaf(t))
 		c := r.dial()
@@ -209,6 +212,7 @@ func TestTunnelResetBehindStall(t *testing.T) {
 
 // TestTunnelResetByServer: what the server sent before is delivered, its reset is seen.
 func TestTunnelResetByServer(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, newRig rigMaker) {
 		reset := make(chan struct{})
 		o := newOrigin(t, func(c *net.TCPConn, br *bufio.Reader) {
@@ -260,6 +264,7 @@ func TestTunnelOnLoop(t *testing.T) {
 // TestTunnelRecord: the access log has one line when the tunnel has ended, with the
 // octets of both ways, although nothing of the request is left by then.
 func TestTunnelRecord(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, newRig rigMaker) {
 		r := newRig(t, plain, newEcho(t))
 		path := filepath.Join(t.TempDir(), "access.log")

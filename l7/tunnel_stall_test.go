@@ -40,7 +40,10 @@ func newDeaf(t *testing.T) string {
 
 // TestTunnelStalls: a tunnel in which one side takes nothing is idle too, and ends as
 // others do: closing it must not wait for the write that is stuck.
-func TestTunnelStalls(t *testing.T) { onBoth(t, testTunnelStalls) }
+func TestTunnelStalls(t *testing.T) {
+	t.Parallel()
+	onBoth(t, testTunnelStalls)
+}
 
 func testTunnelStalls(t *testing.T, newRig rigMaker) {
 	config := strings.Replace(plain, "pool = \"app\"", "pool = \"app\"\ntunnel_idle_timeout = \"1s\"", 1)
@@ -53,7 +56,10 @@ func testTunnelStalls(t *testing.T, newRig rigMaker) {
 }
 
 // TestDrainEndsStalledTunnels: the end of a drain does not wait for it either.
-func TestDrainEndsStalledTunnels(t *testing.T) { onBoth(t, testDrainEndsStalledTunnels) }
+func TestDrainEndsStalledTunnels(t *testing.T) {
+	t.Parallel()
+	onBoth(t, testDrainEndsStalledTunnels)
+}
 
 func testDrainEndsStalledTunnels(t *testing.T, newRig rigMaker) {
 	r := newRig(t, plain, newDeaf(t))

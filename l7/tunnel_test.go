@@ -40,7 +40,10 @@ func upgrade(t *testing.T, c *client) {
 
 // TestTunnelCarriesAll sends pieces of every size both ways at once, ends them with a
 // half-close, which may come with the last octets, and compares checksums.
-func TestTunnelCarriesAll(t *testing.T) { onBoth(t, testTunnelCarriesAll) }
+func TestTunnelCarriesAll(t *testing.T) {
+	t.Parallel()
+	onBoth(t, testTunnelCarriesAll)
+}
 
 func testTunnelCarriesAll(t *testing.T, newRig rigMaker) {
 	r := newRig(t, plain, newEcho(t))
@@ -78,7 +81,10 @@ func testTunnelCarriesAll(t *testing.T, newRig rigMaker) {
 }
 
 // TestTunnelIdles: a tunnel lives as long as something moves, and ends soon after.
-func TestTunnelIdles(t *testing.T) { onBoth(t, testTunnelIdles) }
+func TestTunnelIdles(t *testing.T) {
+	t.Parallel()
+	onBoth(t, testTunnelIdles)
+}
 
 func testTunnelIdles(t *testing.T, newRig rigMaker) {
 	r := newRig(t, strings.Replace(plain, "pool = \"app\"", "pool = \"app\"\ntunnel_idle_timeout = \"1s\"", 1), newEcho(t))
@@ -108,7 +114,10 @@ func testTunnelIdles(t *testing.T, newRig rigMaker) {
 }
 
 // TestTunnelReset: a client that resets ends the backend's side too.
-func TestTunnelReset(t *testing.T) { onBoth(t, testTunnelReset) }
+func TestTunnelReset(t *testing.T) {
+	t.Parallel()
+	onBoth(t, testTunnelReset)
+}
 
 func testTunnelReset(t *testing.T, newRig rigMaker) {
 	ended := make(chan error, 1)
