@@ -109,7 +109,7 @@ func (x *exchange) lookUp() verdict {
 		if decided {
 			return v
 		}
-		if rc.conf.Slice > 0 && !c.ref.Held() {
+		if !c.ref.Held() {
 			if v, decided := x.serveSlices(); decided {
 				return v
 			}
@@ -168,12 +168,15 @@ func (x *exchange) find(now time.Time) (v verdict, decided bool) {
 		}
 	case cache.Uncacheable:
 		if c.wish.OnlyIfCached {
-			return x.onlyIfCached(), true
+			return x.onlyStored(), true
+		}
+		if v, decided := x.serveSlices(); decided { // it is the whole that cannot be stored
+			return v, true
 		}
 		return x.unaided(), true
 	case cache.Miss, cache.OtherVariant:
 		if c.wish.OnlyIfCached {
-			return x.onlyIfCached(), true
+			return x.onlyStored(), true
 		}
 		if c.forward, c.why = policy.ForwardURI, "cold"; found == cache.OtherVariant {
 			c.forward, c.why = policy.ForwardVary, "vary"
@@ -225,6 +228,15 @@ func (x *exchange) use(now time.Time) (v verdict, decided bool) {
 		return next, true
 	}
 	return next, false
+}
+
+// onlyStored answers a request that wants nothing from a server, for which there is
+// nothing whole.
+func (x *exchange) onlyStored() verdict {
+	if v, decided := x.serveSlices(); decided {
+		return v
+	}
+	return x.onlyIfCached()
 }
 
 // onlyIfCached answers a request that wants nothing from a server (RFC 9111 section 5.2.1.7).
@@ -321,6 +333,7 @@ func (x *exchange) endCache() {
 	if c.fetch != nil {
 		x.c.setWanted(nil)
 	}
+	x.endRest()
 	growing := c.ref.Growing()
 	c.ref.Release()
 	if f := c.fetch; f != nil && growing && x.fault.side == message.Client && x.fault.reason != "" {

@@ -227,6 +227,9 @@ func (x *exchange) readStored() ([]byte, error) {
 	if s.left == 0 || s.ended {
 		return x.nextPart()
 	}
+	if x.cached.slices.rest != nil {
+		return x.readRest()
+	}
 	ref := x.storedBody()
 	p, ready, err := ref.TryNext()
 	if !ready {

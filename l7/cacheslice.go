@@ -3,7 +3,7 @@ package l7
 import (
 	"bytes"
 	"encoding/binary"
-	"io"
+	"errors"
 	"strconv"
 	"time"
 
@@ -22,19 +22,34 @@ type slicing struct {
 	total int64  // octets of the whole
 	tag   []byte // a copy, for what is read next
 	key   []byte // memory for keys
+	why   string // a slice is served although it is stale; "": it is fresh
+
+	// Of what the exchange had fetched.
+	outdated policy.Decision // on what was stored and could not be used; zero: nothing was
+	outcome  *sliceOutcome
+	rest     *exchange // that has the rest of the range come past the cache; nil: none
 
 	// Of the request that fetches a slice.
 	span message.Span // that is asked for; no length: no slice
 	main []byte       // key of the whole
 }
 
+// sliceOutcome is what the request for a slice tells the exchange that has sent it. It is
+// written before the flight ends, and read behind that.
+type sliceOutcome struct {
+	confirmed bool // what was stored still holds
+	answered  bool // a server answered, if only with a failure
+}
+
 // sliceMark begins what tells the key of a slice from that of the whole. No key of
 // policy.AppendKey goes on with it.
 const sliceMark = 0xFF
 
-// unsliced stands for the number of a slice in the key under which is noted that there
-// are none.
-const unsliced = -1
+// What stands for the number of a slice in a key under which is noted that there are none.
+const (
+	unsliced         = -1
+	unslicedForUsers = -2 // for requests with Authorization
+)
 
 // appendSliceKey appends the key of a slice. It begins with that of the whole, so that it
 // is purged by host and prefix as that is.
@@ -54,6 +69,10 @@ func (rc *routeCache) dropSlices(key []byte, soft bool, now time.Time) int {
 	}
 	return rc.store.Purge(&cache.Selector{Tag: sliceTag(key), Soft: soft}, now)
 }
+
+// farthest is where a range begins at most as far as slices are concerned: behind the end
+// of all that there is, and so that no sum of it overflows.
+const farthest = 1 << 59
 
 // firstOctet reads where the one range of a request begins: 0 for a range that counts
 // from the end, which needs the length first. It is not ok for several ranges and for what
@@ -78,27 +97,63 @@ func firstOctet(req *message.Request) (at int64, ok bool) {
 		return 0, dash
 	}
 	n, err := strconv.ParseUint(string(first), 10, 63) // takes no sign
-	return int64(n), dash && err == nil
+	if errors.Is(err, strconv.ErrRange) {
+		err = nil // n is the largest number then
+	}
+	return int64(min(n, farthest)), dash && err == nil
 }
+
+// maxSliceRounds is how often another slice turns out to be the first one, for want of the
+// length or because the resource has changed.
+const maxSliceRounds = 4
 
 // serveSlices answers a GET of one range from slices. It is not decided where the resource
 // has none: the request goes on as any other then.
 func (x *exchange) serveSlices() (v verdict, decided bool) {
 	c := &x.cached
-	at, ok := firstOctet(&x.req)
-	if c.rc.conf.Slice == 0 || !ok || string(x.req.Method) != "GET" || c.isUnsliced(x) {
+	s := &c.slices
+	if c.rc.conf.Slice == 0 || string(x.req.Method) != "GET" || c.wish.NoStore && !c.wish.OnlyIfCached {
 		return next, false
 	}
-	size := int64(c.rc.conf.Slice)
-	asked, outcome := x.takeSlice(at / size)
-	if outcome == cache.Stored {
-		v, decided = x.startSlices(asked)
-		if !decided {
-			c.ref.Release()
-			c.slices.on, c.collapsed = false, false
-		}
-		return v, decided
+	at, ok := firstOctet(&x.req)
+	if !ok || c.isUnsliced(x) {
+		return next, false
 	}
+	size, asked := int64(c.rc.conf.Slice), false
+	for range maxSliceRounds {
+		led, outcome := x.takeSlice(at / size)
+		if asked = asked || led; outcome != cache.Stored {
+			s.on = false
+			return x.notInSlices(asked, outcome)
+		}
+		first, ok := x.beginSlices()
+		switch {
+		case !ok:
+			return x.leaveSlices()
+		case first >= 0:
+			at = first
+		case c.wish.OnlyIfCached && !x.haveSlices():
+			return x.leaveSlices()
+		default:
+			x.presentSlices(asked)
+			return fromStore, true
+		}
+	}
+	x.leaveSlices()
+	return x.passBy(policy.ForwardMiss, "uncacheable"), true
+}
+
+// leaveSlices gives up what serveSlices has begun: the request goes on as any other.
+func (x *exchange) leaveSlices() (v verdict, decided bool) {
+	c := &x.cached
+	c.ref.Release()
+	c.slices.on, c.slices.why, c.collapsed = false, "", false
+	return next, false
+}
+
+// notInSlices goes on where a slice is not to be had.
+func (x *exchange) notInSlices(asked bool, outcome cache.Outcome) (v verdict, decided bool) {
+	c := &x.cached
 	switch outcome {
 	case cache.Stopped:
 		x.fail(message.Client, "client_gone", nil)
@@ -110,7 +165,7 @@ func (x *exchange) serveSlices() (v verdict, decided bool) {
 		return x.instead(x.waitedInVain("fetch_failed")), true
 	default:
 	}
-	if c.isUnsliced(x) {
+	if c.wish.OnlyIfCached || c.isUnsliced(x) {
 		return next, false
 	}
 	return x.passBy(policy.ForwardMiss, "uncacheable"), true
@@ -118,178 +173,88 @@ func (x *exchange) serveSlices() (v verdict, decided bool) {
 
 // isUnsliced reports whether servers were found not to have the resource in slices.
 func (c *cached) isUnsliced(x *exchange) bool {
+	return c.isNoted(x, unsliced) || x.req.Has(message.Authorization) && c.isNoted(x, unslicedForUsers)
+}
+
+func (c *cached) isNoted(x *exchange, number int64) bool {
 	s := &c.slices
-	s.key = c.rc.appendSliceKey(s.key[:0], c.key, unsliced)
+	s.key = c.rc.appendSliceKey(s.key[:0], c.key, number)
 	var ref cache.Ref
 	found := c.rc.store.Lookup(s.key, &x.req, time.Now(), &ref)
 	ref.Release()
 	return found == cache.Uncacheable
 }
 
-// startSlices makes the head of the response from the first slice, which is held. It is
-// not decided where the answer is not made of slices: all of the resource is wanted.
-func (x *exchange) startSlices(asked bool) (v verdict, decided bool) {
+// beginSlices reads what the slice that is held says of the whole, and evaluates the
+// request against that. first is where the slice begins that is needed first where that is
+// another one, else -1. It is not ok where the answer is not made of slices.
+func (x *exchange) beginSlices() (first int64, ok bool) {
 	c := &x.cached
 	s := &c.slices
-	whole := *c.ref.Meta()
-	whole.Status = 200
-	server, head := cutServer(c.ref.Head())
-	part, ok := policy.ParseContentRange(head.Get("content-range"))
-	if !ok || !policy.SamePart(head, head) {
-		return next, false
-	}
-	s.on, s.total, s.tag = true, part.Total, append(s.tag[:0], head.Get("etag")...)
-	outcome, spans := policy.Evaluate(&x.req, &whole, head, s.total, c.serving.spans[:0])
-	if outcome == policy.Whole || len(spans) > 1 {
-		return next, false
-	}
-	if outcome == policy.Partial {
-		s.end = spans[0].Start + spans[0].Length
-		if n := spans[0].Start / int64(c.rc.conf.Slice); n*int64(c.rc.conf.Slice) != s.at {
-			c.ref.Release()
-			if again, got := x.takeSlice(n); got != cache.Stored || !x.fitsSlice() {
-				return next, false
-			} else if again {
-				asked = true
-			}
-			server, head = cutServer(c.ref.Head())
-		}
-		x.prefetchSlice()
-	}
-	c.result, c.why = resultHit, policy.WithinLifetime.String()
-	if asked {
-		c.result, c.why, c.forward, c.kept = resultMiss, "cold", policy.ForwardURI, "stored"
-	} else {
-		x.acted.mirrored = nil // mirrors see what servers see
-	}
-	x.present(outcome, spans, &whole, server, head)
-	return fromStore, true
-}
-
-// takeSlice takes a slice into the exchange's Ref, from the store or from a server. asked
-// says that this exchange had it fetched. Any outcome but Stored is that there is none.
-func (x *exchange) takeSlice(number int64) (asked bool, o cache.Outcome) {
-	c := &x.cached
-	s, rc := &c.slices, c.rc
-	s.at = number * int64(rc.conf.Slice)
-	began := time.Now()
-	for range maxRounds {
-		s.key = rc.appendSliceKey(s.key[:0], c.key, number)
-		now := time.Now()
-		if x.findSlice(now) {
-			c.found = policy.Reuse(&rc.policy, c.ref.Meta(), &c.wish, now)
-			if c.found.Use == policy.Fresh || c.ref.Meta().Received >= began.UnixNano() {
-				return asked, cache.Stored
-			}
-		}
-		flight, role := rc.store.Join(s.key, &x.req, now, &c.ref)
+	if s.on && !x.fitsSlice() {
+		// What told the length is of another version than what is asked for.
 		c.ref.Release()
-		switch role {
-		case cache.Alone:
-			return asked, cache.Unstored
-		case cache.Again:
-			continue
-		case cache.Leader:
-			asked = true
-			x.fetchSlice(number, flight)
-		case cache.Waiter:
-			c.collapsed = !asked
-		}
-		if o := x.awaitSlice(flight); o != cache.Stored {
-			return asked, o
-		}
+		c.rc.dropSlices(c.key, false, time.Now())
+		s.on = false
+		return s.at, true
 	}
-	return asked, cache.Unstored
-}
-
-// findSlice looks for the slice whose key is in memory.
-func (x *exchange) findSlice(now time.Time) bool {
-	c := &x.cached
-	st, key := c.rc.store, c.slices.key
-	switch st.Lookup(key, &x.req, now, &c.ref) {
-	case cache.Hit:
-		return true
-	case cache.Miss:
-		return st.OnDisk(key) && st.Load(key, &x.req, now, &c.ref)
-	case cache.Uncacheable:
-	}
-	return false
-}
-
-// awaitSlice waits for the head of a slice.
-func (x *exchange) awaitSlice(f *cache.Flight) cache.Outcome {
-	began := time.Now()
-	stop := x.whenGone()
-	x.c.await()
-	o := f.Wait(stop, x.route.conf.ResponseHeaderTimeout)
-	x.c.awaited()
-	x.forgetGone()
-	took := time.Since(began)
-	x.cached.waited += took
-	x.stages.Queue += took
-	return o
-}
-
-// fitsSlice reports whether the slice that is held is of the response that is being put
-// together.
-func (x *exchange) fitsSlice() bool {
-	c := &x.cached
 	_, head := cutServer(c.ref.Head())
 	part, ok := policy.ParseContentRange(head.Get("content-range"))
-	return ok && part.Start == c.slices.at && part.Length == c.ref.Length() && part.Total == c.slices.total &&
-		message.SameTag(head.Get("etag"), c.slices.tag, true)
+	if !ok || !policy.SamePart(head, head) {
+		return -1, false
+	}
+	s.on, s.total, s.tag = true, part.Total, append(s.tag[:0], head.Get("etag")...)
+	outcome, spans := policy.Evaluate(&x.req, wholeOf(c.ref.Meta()), head, s.total, c.serving.spans[:0])
+	if c.serving.spans = spans; outcome == policy.Whole || len(spans) > 1 {
+		return -1, false
+	}
+	if s.end = 0; outcome == policy.Partial {
+		s.end = spans[0].Start + spans[0].Length
+		if size := int64(c.rc.conf.Slice); spans[0].Start/size*size != s.at {
+			c.ref.Release()
+			return spans[0].Start, true
+		}
+	}
+	return -1, true
 }
 
-// nextSlice goes on with the slice behind the one that was read. Where the resource has
-// become another one meanwhile, what is stored of it goes, and the response breaks off.
-func (x *exchange) nextSlice() ([]byte, error) {
+// wholeOf is the Meta of the response that a slice is a part of.
+func wholeOf(part *policy.Meta) *policy.Meta {
+	m := *part
+	m.Status = 200
+	return &m
+}
+
+// presentSlices makes the head of the response from the first slice, which is held.
+func (x *exchange) presentSlices(asked bool) {
 	c := &x.cached
-	if err := x.flushBody(); err != nil {
-		return nil, &clientError{err}
+	if c.slices.end > 0 {
+		x.prefetchSlice()
 	}
-	number := c.slices.at/int64(c.rc.conf.Slice) + 1
-	c.ref.Release()
-	switch _, o := x.takeSlice(number); o {
-	case cache.Stored:
-	case cache.Stopped:
-		return nil, cache.ErrStopped
+	switch {
+	case c.slices.why != "":
+		c.result, c.why = resultStale, c.slices.why
+	case asked:
+		x.tellFetched()
 	default:
-		return nil, io.ErrUnexpectedEOF
+		c.result, c.why = resultHit, policy.WithinLifetime.String()
+		x.acted.mirrored = nil // mirrors see what servers see
 	}
-	if !x.fitsSlice() {
-		c.rc.dropSlices(c.key, false, time.Now())
-		return nil, errChanged
-	}
-	x.prefetchSlice()
-	return x.readStored()
+	server, head := cutServer(c.ref.Head())
+	whole := wholeOf(c.ref.Meta())
+	outcome, spans := policy.Evaluate(&x.req, whole, head, c.slices.total, c.serving.spans[:0])
+	x.present(outcome, spans, whole, server, head)
 }
 
-// prefetchSlice has the slice behind the one that is held fetched, if it will be needed and
-// is not there.
-func (x *exchange) prefetchSlice() {
+// tellFetched notes how the first slice came in.
+func (x *exchange) tellFetched() {
 	c := &x.cached
-	s, rc := &c.slices, c.rc
-	number := s.at/int64(rc.conf.Slice) + 1
-	if number*int64(rc.conf.Slice) >= s.end {
-		return
+	s := &c.slices
+	c.result, c.why, c.forward, c.kept = resultMiss, "cold", policy.ForwardURI, "stored"
+	if s.outdated != (policy.Decision{}) {
+		c.why, c.forward = s.outdated.Why.String(), s.outdated.Forward()
 	}
-	s.key = rc.appendSliceKey(s.key[:0], c.key, number)
-	var ref cache.Ref
-	now := time.Now()
-	defer ref.Release()
-	switch rc.store.Lookup(s.key, &x.req, now, &ref) {
-	case cache.Hit:
-		if d := policy.Reuse(&rc.policy, ref.Meta(), &c.wish, now); d.Use == policy.Fresh {
-			return
-		}
-	case cache.Miss:
-		if rc.store.OnDisk(s.key) {
-			return
-		}
-	case cache.Uncacheable:
-		return
-	}
-	if flight, role := rc.store.Join(s.key, &x.req, now, &ref); role == cache.Leader {
-		x.fetchSlice(number, flight)
+	if s.outcome != nil && s.outcome.confirmed {
+		c.result, c.why, c.fwdStatus = resultRevalidated, "not_modified", 304
 	}
 }

@@ -124,21 +124,27 @@ func (x *exchange) instead(v verdict) verdict {
 		c.ref.Release()
 		return v
 	}
-	m := c.ref.Meta()
-	c.found = policy.Reuse(&c.rc.policy, m, &c.wish, now)
-	why := ""
-	switch {
-	case c.found.Use != policy.Revalidate && c.found.Use != policy.Unsatisfiable:
-		why = c.found.Why.String() // another request has fetched it meanwhile
-	case c.found.OnError:
-		why = "stale_if_error"
-	case m.Flags&(policy.NoCache|policy.MustRevalidate|policy.SharedAge) == 0 && -c.found.TTL <= c.rc.conf.Grace:
-		why = "grace"
-	default:
+	c.found = policy.Reuse(&c.rc.policy, c.ref.Meta(), &c.wish, now)
+	why, ok := c.standsIn()
+	if !ok {
 		return v
 	}
 	x.reply = reply{}
 	return x.serve(resultStale, why)
+}
+
+// standsIn reports why what was found may be served in place of a failure.
+func (c *cached) standsIn() (why string, ok bool) {
+	m := c.ref.Meta()
+	switch {
+	case c.found.Use != policy.Revalidate && c.found.Use != policy.Unsatisfiable:
+		return c.found.Why.String(), true // another request has fetched it meanwhile
+	case c.found.OnError:
+		return "stale_if_error", true
+	case m.Flags&(policy.NoCache|policy.MustRevalidate|policy.SharedAge) == 0 && -c.found.TTL <= c.rc.conf.Grace:
+		return "grace", true
+	}
+	return "", false
 }
 
 // behind is what became of a revalidation in the background.

@@ -58,7 +58,8 @@ func (x *exchange) appendRequestHead(dst []byte) []byte {
 	if c := &x.cached; c.asks && c.ref.Held() {
 		_, head := cutServer(c.ref.Head())
 		dst = policy.AppendConditions(dst, c.ref.Meta(), head)
-	} else if c.slices.span.Length > 0 {
+	}
+	if c := &x.cached; c.slices.span.Length > 0 {
 		dst = appendRange(dst, c.slices.span)
 	}
 	if x.asksIdentity() {

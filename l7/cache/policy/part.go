@@ -63,10 +63,22 @@ func JudgePart(cfg *Config, req *message.Request, res *message.Response,
 	switch {
 	case string(req.Method) != "GET":
 		return m, part, NotGet
-	case res.Status != 206 || !ok || res.ContentLength >= 0 && res.ContentLength != part.Length:
+	case res.Status != 206, !ok, !isSingle(res.Fields, message.ContentRange),
+		res.ContentLength >= 0 && res.ContentLength != part.Length:
 		return m, part, PartialContent
 	}
 	return m, part, f.mayStore(cfg, req, res.Fields, &m)
+}
+
+// isSingle reports whether a field is there once.
+func isSingle(fields []message.Field, id message.ID) bool {
+	n := 0
+	for i := range fields {
+		if fields[i].Known == id {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // SamePart reports whether two responses are of the same representation, octet by octet,
