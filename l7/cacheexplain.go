@@ -7,7 +7,7 @@ import (
 )
 
 // explainCache says in words what the cache has to do with a request that the route
-// takes; "": the route has none.
+// takes; "": the route has none. It looks at no store, which is that of another process.
 func (x *exchange) explainCache() string {
 	rc := x.route.cache
 	if rc == nil {
@@ -38,6 +38,9 @@ func (x *exchange) explainCache() string {
 	default:
 		b.WriteString("looked up")
 	}
+	if _, one := firstOctet(r); one && rc.conf.Slice > 0 && string(r.Method) == "GET" && !wish.NoStore {
+		b.WriteString(", a range of what is not stored as a whole in slices of " + rc.conf.Slice.String())
+	}
 	b.WriteString("; key: " + x.clientScheme() + ", " + string(r.Authority) + ", " + string(r.Match))
 	b.WriteString(rc.explainQuery(r.HasQuery))
 	for _, name := range rc.conf.Key.Headers {
@@ -46,7 +49,7 @@ func (x *exchange) explainCache() string {
 	for _, name := range rc.conf.Key.Cookies {
 		b.WriteString(", cookie " + name)
 	}
-	b.WriteString("; the response decides whether it is stored")
+	b.WriteString("; what is stored is not known here, and the response decides whether it is")
 	return b.String()
 }
 
