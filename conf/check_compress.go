@@ -1,6 +1,9 @@
 package conf
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // compress refuses what could never come into effect.
 func (ck *checker) compress(c *Compress) {
@@ -17,6 +20,17 @@ func (ck *checker) compress(c *Compress) {
 	level(&c.GzipLevel, "gzip_level", "gzip")
 	level(&c.BrLevel, "br_level", "br")
 	level(&c.ZstdLevel, "zstd_level", "zstd")
+}
+
+// codedFields refuses to have a route say what a body is encoded with that it encodes itself.
+func (ck *checker) codedFields(c *FieldChanges) {
+	for _, list := range [][]FieldValue{c.Set, c.Add} {
+		for i := range list {
+			if name := &list[i].Name; strings.EqualFold(*name, "Content-Encoding") {
+				ck.add(ck.at(name), "", "response_headers: %q is what compress sets on this route", *name)
+			}
+		}
+	}
 }
 
 // noTwins checks that a list has nothing twice.

@@ -29,6 +29,7 @@ func (ck *checker) l7Actions(l *L7, r *L7Route) {
 	}
 	if c := r.Compress; c != nil {
 		ck.compress(c)
+		ck.codedFields(&r.ResponseHeaders)
 	}
 	ck.fieldChanges("request_headers", &r.RequestHeaders)
 	ck.fieldChanges("response_headers", &r.ResponseHeaders)
@@ -70,7 +71,13 @@ func (ck *checker) oneTarget(r *L7Route) {
 	unused(&r.Timeout, "timeout")
 	unused(&r.RequestBuffer, "request_buffer")
 	unused(&r.Retry, "retry")
-	unused(&r.Compress, "compress")
+	switch c := r.Compress; {
+	case ck.has(&r.Redirect):
+		unused(&r.Compress, "compress")
+	case c != nil:
+		unused(&c.AcceptEncoding, "accept_encoding")
+		unused(&c.Dictionary, "dictionary")
+	}
 	unused(&r.RequestHeaders, "request_headers")
 	if r.Files == nil {
 		unused(&r.RewritePath, "rewrite_path")

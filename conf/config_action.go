@@ -53,6 +53,7 @@ type Files struct {
 	Precompressed []string // br, zstd, gzip, the preferred first
 	Dotfiles      bool
 	Fallback      string // file for paths that lead to none; "": 404
+	Memory        Size   // for small files that are kept; 0: none are
 }
 
 // Mirror is [l7.route.mirror].

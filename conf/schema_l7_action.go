@@ -231,6 +231,7 @@ index = ["index.html", "index.htm"]
 precompressed = ["br", "zstd", "gzip"]
 dotfiles = true
 fallback = "/index.html"
+memory = "64MiB"
 `,
 		keys: []key[Files]{
 			{
@@ -260,6 +261,13 @@ fallback = "/index.html"
 				value: one(func(f *Files) *string { return &f.Fallback }, urlPath()),
 				doc: "The file for paths that lead to none, for applications that route in the browser. " +
 					"The status is 200.",
+			},
+			{
+				name: "memory", def: `"16MiB"`,
+				value: one(func(f *Files) *Size { return &f.Memory }, size(0, 1<<40)),
+				doc: "For files of up to 64 KiB that were asked for, their precompressed forms, and what `compress` " +
+					"made of them. Each is compared with what is in the directory once in a second at most. " +
+					"`\"0B\"`: each request opens its file.",
 			},
 		},
 	}

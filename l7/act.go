@@ -19,15 +19,19 @@ type acted struct {
 	buf    []byte // holds target and host, and is kept for the next request
 	check  []byte // scratch of path checks, kept too
 
+	rendered []byte // values of response fields, for judgeOwn; kept too
+
 	answer   func(*exchange) verdict // delivers an answer of the route's own; nil: another one
 	location []byte
 	file     fileAnswer
+	opening  bool    // a goroutine goes on with openFile; nothing else of the action is to be done again
 	mirrored *copied // what is kept of the request for a mirror; nil: nothing
 	slowed   bool    // the limits of the connection are those of the route
 }
 
 // reset makes it ready for the next request and keeps its memory.
 func (a *acted) reset() {
+	a.opening, a.file.opened, a.file.weak = false, false, false
 	a.target, a.host, a.asked, a.answer, a.location, a.mirrored, a.slowed = nil, nil, nil, nil, nil, nil, false
 	a.buf = a.buf[:0]
 }
@@ -39,6 +43,9 @@ func (x *exchange) act() verdict {
 	a := x.route.act
 	if a == nil {
 		return next
+	}
+	if x.acted.opening {
+		return x.openFile(a)
 	}
 	if a.options != nil {
 		x.h.SetOptions(a.options)

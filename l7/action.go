@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"weir/conf"
+	"weir/l7/compress"
 	"weir/l7/h1"
 	"weir/l7/message"
 	"weir/l7/rewrite"
@@ -44,6 +45,7 @@ type fieldChanges struct {
 
 type field struct {
 	name  []byte
+	known message.ID
 	value *rewrite.Template
 }
 
@@ -61,7 +63,7 @@ func (c *fieldChanges) drops(name []byte) bool {
 func (c *fieldChanges) variesBy(name string, v *rewrite.Values) bool {
 	for i := range c.put {
 		f := &c.put[i]
-		if !message.EqualFold(f.name, "vary") {
+		if f.known != message.Vary {
 			continue
 		}
 		if list := f.value.AppendText(nil, v); message.HasToken(list, name) || message.HasToken(list, "*") {
@@ -96,9 +98,12 @@ func (s *Server) buildAction(
 	}
 	if c.Respond != nil {
 		a.fixed = newFixed(c.Respond)
+		if c.Compress != nil {
+			a.fixed.encode(compress.New(c.Compress))
+		}
 	}
 	if c.Files != nil {
-		if a.files, err = static.New(c.Files); err != nil {
+		if a.files, err = static.New(c.Files, s.lookAside); err != nil {
 			return nil, err
 		}
 		a.prefix = prefixOf(c.Path)
@@ -181,7 +186,7 @@ func (a *action) changes(c *conf.FieldChanges) (out fieldChanges, err error) {
 		if err != nil {
 			return out, fmt.Errorf("cannot use field %q: %w", v.Name, err)
 		}
-		out.put = append(out.put, field{[]byte(v.Name), t})
+		out.put = append(out.put, field{[]byte(v.Name), message.Lookup([]byte(v.Name)), t})
 	}
 	for _, v := range c.Set {
 		out.drop = append(out.drop, strings.ToLower(v.Name))
@@ -197,6 +202,7 @@ type fixed struct {
 	status int
 	typ    []byte // nil: no Content-Type
 	body   []byte
+	coded  [compress.NumCodings][]byte // body as each coding has it; nil: not encoded
 }
 
 func newFixed(c *conf.Respond) *fixed {
@@ -205,6 +211,13 @@ func newFixed(c *conf.Respond) *fixed {
 		f.typ = []byte(c.ContentType)
 	}
 	return f
+}
+
+// encode encodes the body once for all clients, in each coding of the route.
+func (f *fixed) encode(p *compress.Policy) {
+	for _, c := range p.Codings() {
+		f.coded[c] = compress.Encode(c, p.Level(c, 0), f.body)
+	}
 }
 
 // redirectBody is for the few clients that do not follow a redirect.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"weir/l7/compress"
 	"weir/l7/message"
 )
 
@@ -18,10 +19,14 @@ func (x *exchange) deliverFixed() verdict {
 	} else {
 		status, typ, body = a.fixed.status, a.fixed.typ, a.fixed.body
 	}
+	if a.fixed != nil {
+		body = x.codeFixed(a.fixed)
+	}
 	head := x.beginAnswer(status)
 	if typ != nil {
 		head = x.appendOwn(head, "content-type", "Content-Type: ", typ)
 	}
+	head = x.appendOwnCoding(head, false)
 	if x.acted.location != nil {
 		head = x.appendOwn(head, "location", "Location: ", x.acted.location)
 	}
@@ -42,6 +47,17 @@ func (x *exchange) deliverFixed() verdict {
 		return x.clientLost(err)
 	}
 	return x.endBody()
+}
+
+// codeFixed returns the body of a fixed response in the coding for this client.
+func (x *exchange) codeFixed(f *fixed) []byte {
+	x.judgeOwn(f.status, f.typ, "", int64(len(f.body)))
+	c := x.coder.verdict.Coding
+	if c == compress.Identity {
+		return f.body
+	}
+	x.coder.own = ownCoded{body: f.coded[c], in: int64(len(f.body)), sent: string(x.req.Method) != "HEAD"}
+	return f.coded[c]
 }
 
 var plainText = []byte("text/plain; charset=utf-8")

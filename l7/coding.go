@@ -19,6 +19,7 @@ type coder struct {
 	ref        cache.Ref         // the encoded form in the store that is served; holds nothing where there is none
 	collecting collecting
 	fill       *cache.Fill // of the encoded form into the store; nil: it is not stored
+	own        ownCoded    // of an answer of the route's own
 }
 
 // chooseCoding decides whether and how the response is encoded for this client. It
@@ -177,6 +178,11 @@ func (x *exchange) countCoding() {
 		n.in[c].Add(uint64(x.cached.serving.total))
 		n.out[c].Add(uint64(k.ref.Length()))
 		k.ref.Release()
+	case k.own.sent:
+		c := k.verdict.Coding
+		n.responses[c].Inc()
+		n.in[c].Add(uint64(k.own.in))
+		n.out[c].Add(uint64(len(k.own.body)))
 	case k.verdict.Reason != compress.Encoded:
 		n.skipped[k.verdict.Reason].Inc()
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/l7/compress"
 )
 
 // TestCompressVaryOnce: Vary names each field once, whatever the server, the route and
@@ -126,4 +128,34 @@ func TestCompressManyCodings(t *testing.T) {
 	f("", "gzip;level=9")   // there are no such parameters
 	f("", "gzip br")
 	f("gzip", ";;,=,gzip,\"")
+}
+
+// TestHoldFor: what waits in an encoder waits for a while only, whatever comes.
+func TestHoldFor(t *testing.T) {
+	e := compress.NewEncoders(1 << 30)
+	x := new(exchange)
+	x.coder.encoder = e.Get(compress.Gzip, 4, -1, nil)
+	defer x.coder.encoder.Release()
+	if x.holdFor() != 0 {
+		t.Error("nothing is in it, and it waits")
+	}
+	if err := x.coder.encoder.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	x.res.Add([]byte("Content-Type"), []byte("text/event-stream ; charset=utf-8"))
+	if x.holdFor() != 0 {
+		t.Error("an event waits")
+	}
+	x.res.Reset()
+	if got := x.holdFor(); got != pause {
+		t.Errorf("at first it waits for %v", got)
+	}
+	x.coder.heldSince = time.Now().Add(2*time.Millisecond - maxHeld)
+	if got := x.holdFor(); got > 2*time.Millisecond {
+		t.Errorf("after %v it waits for %v", maxHeld-2*time.Millisecond, got)
+	}
+	x.coder.heldSince = time.Now().Add(-time.Second)
+	if x.holdFor() != 0 {
+		t.Error("it waits for longer than maxHeld")
+	}
 }

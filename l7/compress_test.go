@@ -476,7 +476,8 @@ func TestCompressUnderLoad(t *testing.T) {
 	tell(100)
 	fast := size()
 	tell(0)
-	if again := size(); fast <= best || again != best {
+	// A pause in the middle costs some octets.
+	if again := size(); fast <= best || again-best > (fast-best)/2 {
 		t.Errorf("got %d octets at ease, %d under load, %d afterwards", best, fast, again)
 	}
 }

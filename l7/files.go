@@ -18,6 +18,8 @@ type fileAnswer struct {
 	*static.File
 	outcome static.Outcome
 	ranges  []message.Span
+	weak    bool // the client has, or gets, an encoded form
+	opened  bool // it was not kept in memory
 }
 
 // openFile finds the file of a request and decides what of it is sent.
@@ -36,31 +38,51 @@ func (x *exchange) openFile(a *action) verdict {
 	if path[len(path)-1] == '/' && a.prefix != "" && string(r.Match) == a.prefix {
 		return x.addSlash() // "/files" of the route "/files/" is a directory, whatever the rewrite made of it
 	}
-	f, err := a.files.Open(path, r.Fields)
-	switch err {
-	case nil:
-	case static.ErrDirectory:
-		return x.addSlash()
-	case static.ErrNotFound:
-		return x.refuse(404, message.Client, "no_file", nil)
-	case static.ErrForbidden:
-		return x.refuse(403, message.Client, "file_forbidden", nil)
-	default:
-		if isOutOfDescriptors(err) {
-			x.s.Shed()
+	f := a.files.Kept(path, r.Fields, x.started)
+	if f == nil {
+		if x.ride.desk != nil {
+			x.acted.opening = true
+			return leave
 		}
-		return x.refuse(500, message.Internal, "file", err)
+		var v verdict
+		if f, v = x.openPath(a, path); f == nil {
+			return v
+		}
 	}
 	fa := &x.acted.file
-	fa.File = f
+	fa.File, fa.opened = f, fa.opened || f.Body == nil
 	fa.outcome, fa.ranges = f.Decide(r.Fields, get, fa.ranges[:0])
 	if len(fa.ranges) > 1 && a.response.drops([]byte("content-type")) {
 		// Several ranges come in an envelope that only its type describes (RFC 9110
 		// section 14.2 lets a server leave Range out of account).
 		fa.outcome = static.Whole
 	}
+	v := x.codeFile()
+	if v == leave {
+		x.acted.opening = true
+		return v
+	}
 	x.acted.answer = (*exchange).deliverFile
 	return respond
+}
+
+// openPath opens the file of a path, or says what the answer is without it.
+func (x *exchange) openPath(a *action, path []byte) (*static.File, verdict) {
+	f, err := a.files.Open(path, x.req.Fields)
+	switch err {
+	case nil:
+		return f, next
+	case static.ErrDirectory:
+		return nil, x.addSlash()
+	case static.ErrNotFound:
+		return nil, x.refuse(404, message.Client, "no_file", nil)
+	case static.ErrForbidden:
+		return nil, x.refuse(403, message.Client, "file_forbidden", nil)
+	}
+	if isOutOfDescriptors(err) {
+		x.s.Shed()
+	}
+	return nil, x.refuse(500, message.Internal, "file", err)
 }
 
 func withoutQuery(target []byte) []byte {
@@ -115,6 +137,7 @@ func (x *exchange) deliverFile() verdict {
 		}
 		return x.deliverRange(206, fa.ranges[0])
 	case static.Whole:
+		x.beginEncodedFile()
 	}
 	return x.deliverRange(200, message.Span{Length: fa.Size})
 }
@@ -123,13 +146,13 @@ func (x *exchange) deliverFile() verdict {
 func (x *exchange) appendFileFields(head []byte) []byte {
 	fa := &x.acted.file
 	var buf [64]byte
-	head = x.appendOwn(head, "etag", "ETag: ", fa.AppendETag(buf[:0]))
-	modified := fa.ModTime.UTC().AppendFormat(buf[:0], message.TimeFormat)
-	head = x.appendOwn(head, "last-modified", "Last-Modified: ", modified)
-	if fa.Vary {
-		head = x.appendOwn(head, "vary", "Vary: ", []byte("Accept-Encoding"))
+	tag := buf[:0]
+	if fa.weak {
+		tag = append(tag, 'W', '/')
 	}
-	return head
+	head = x.appendOwn(head, "etag", "ETag: ", fa.AppendETag(tag))
+	head = x.appendOwn(head, "last-modified", "Last-Modified: ", fa.AppendModified(buf[:0]))
+	return x.appendOwnCoding(head, fa.Vary)
 }
 
 // deliverNoBody sends a status without a body, and for 416 the size that ranges must
@@ -158,7 +181,9 @@ func (x *exchange) deliverNoBody(status int) verdict {
 func (x *exchange) appendRepresentation(head []byte) []byte {
 	fa := &x.acted.file
 	head = x.appendFileFields(head)
-	head = x.appendOwn(head, "accept-ranges", "Accept-Ranges: ", []byte("bytes"))
+	if !x.codes() {
+		head = x.appendOwn(head, "accept-ranges", "Accept-Ranges: ", []byte("bytes"))
+	}
 	if fa.Encoding != "" {
 		head = append(head, "Content-Encoding: "...)
 		head = append(head, fa.Encoding...)
@@ -171,7 +196,15 @@ func (x *exchange) appendRepresentation(head []byte) []byte {
 func (x *exchange) deliverRange(status int, r message.Span) verdict {
 	fa := &x.acted.file
 	head := x.appendRepresentation(x.beginAnswer(status))
-	head = x.appendOwn(head, "content-type", "Content-Type: ", []byte(fa.Type))
+	head = x.appendOwn(head, "content-type", "Content-Type: ", fa.Type)
+	body := fa.Body
+	switch {
+	case x.coder.own.body != nil:
+		body, r = x.coder.own.body, message.Span{Length: int64(len(x.coder.own.body))}
+		x.coder.own.in, x.coder.own.sent = fa.Size, string(x.req.Method) != "HEAD"
+	case x.codes():
+		return x.deliverEncoded(head)
+	}
 	if status == 206 {
 		head = append(head, "Content-Range: "...)
 		head = append(r.AppendContentRange(head, fa.Size), '\r', '\n')
@@ -184,12 +217,21 @@ func (x *exchange) deliverRange(status int, r message.Span) verdict {
 	if err := x.h.WriteHead(x.endAnswer(head), framing, r.Length); err != nil {
 		return x.clientLost(err)
 	}
-	if r.Length > 0 {
-		if err := x.h.WriteFile(fa.File.File, r.Start, r.Length); err != nil {
-			return x.fileLost(err)
-		}
+	if err := x.writeFile(body, r); err != nil {
+		return x.fileLost(err)
 	}
 	return x.endBody()
+}
+
+// writeFile sends a part of the file: of body where it is in memory.
+func (x *exchange) writeFile(body []byte, r message.Span) error {
+	switch {
+	case r.Length == 0:
+		return nil
+	case body != nil:
+		return x.h.WriteBody(body[r.Start:][:r.Length])
+	}
+	return x.h.WriteFile(x.acted.file.File.File, r.Start, r.Length)
 }
 
 // deliverRanges sends several ranges as multipart/byteranges (RFC 9110 section 14.6).
@@ -220,7 +262,7 @@ func (x *exchange) deliverRanges() verdict {
 		if err := x.h.WriteBody(parts[i]); err != nil {
 			return x.clientLost(err)
 		}
-		if err := x.h.WriteFile(fa.File.File, r.Start, r.Length); err != nil {
+		if err := x.writeFile(fa.Body, r); err != nil {
 			return x.fileLost(err)
 		}
 	}

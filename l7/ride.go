@@ -43,10 +43,10 @@ type ride struct {
 // canRide reports whether requests of the route may be served on a lane: nothing that
 // the route does may block.
 func (r *routeState) canRide() bool {
-	if a := r.act; a != nil && (a.files != nil || a.mirror != nil || a.fault != nil && a.fault.Delay > 0) {
+	if a := r.act; a != nil && (a.mirror != nil || a.fault != nil && a.fault.Delay > 0) {
 		return false
 	}
-	return r.again.hedge == 0 && r.compress == nil
+	return r.again.hedge == 0 && (r.compress == nil || r.group == nil)
 }
 
 // rides reports whether a request may be served on a lane as far as that is known before

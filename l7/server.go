@@ -80,6 +80,7 @@ type Server struct {
 	tags     compress.Tags
 
 	hedges sync.WaitGroup // goroutines of second tries
+	looks  sync.WaitGroup // goroutines that look after files; see lookAside
 }
 
 // New makes a server without listeners and starts its sweeper. Close ends it.
@@ -208,6 +209,7 @@ func (s *Server) Close() {
 	s.fetches.close()
 	s.sweeper.stop()
 	s.hedges.Wait() // those are called off by now
+	s.looks.Wait()
 	s.transport.Close()
 	s.closeStore()
 }
@@ -238,6 +240,24 @@ func (s *Server) isDraining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.draining
+}
+
+// lookAside runs what must not be done while a request waits, such as to look after files,
+// in a goroutine of its own; not at all once the server is closed.
+func (s *Server) lookAside(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.looks.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.panicked("look at files", p)
+			}
+		}()
+		f()
+	})
 }
 
 // panicked counts and logs a panic that was recovered in a goroutine.

@@ -43,7 +43,8 @@ func (c *conn) mayReturn(x *exchange) bool {
 	switch {
 	case c.from.Loop == nil || c.s.noLanes || c.l.tls != nil || c.tls != nil:
 		return false
-	case x.ride.left || r == nil || !r.rides || !x.cached.wasHit() || x.req.HasBody() || x.req.Expect100,
+	case x.ride.left || r == nil || !r.rides || !x.cached.wasHit() || x.acted.file.opened,
+		x.req.HasBody() || x.req.Expect100,
 		r.group != nil && !upstream.IsPlain(r.group):
 		c.calm = 0
 		return false

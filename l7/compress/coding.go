@@ -14,6 +14,9 @@ const (
 	numCodings
 )
 
+// NumCodings is how many there are, Identity included, for arrays by coding.
+const NumCodings = int(numCodings)
+
 // Codings are all but Identity, for who prepares something for each.
 var Codings = [...]Coding{Gzip, Brotli, Zstd, DCB, DCZ}
 

@@ -90,3 +90,28 @@ func (k *class) put(enc *Encoder) {
 		k.idle.Put(enc)
 	}
 }
+
+// Encode encodes a body that is whole, outside of any budget: it is for what is encoded
+// once and kept.
+func Encode(c Coding, level int, body []byte) []byte {
+	out := new(Gathered)
+	e := NewEncoders(1<<63-1).Get(c, level, int64(len(body)), out)
+	defer e.Release()
+	err := e.Write(body)
+	if err == nil {
+		err = e.Close()
+	}
+	if err != nil {
+		panic("BUG: compress: cannot encode to memory: " + err.Error())
+	}
+	return out.Body
+}
+
+// Gathered is a sink that keeps what it gets. The zero value is empty.
+type Gathered struct{ Body []byte }
+
+// WriteBody implements Sink.
+func (g *Gathered) WriteBody(p []byte) error {
+	g.Body = append(g.Body, p...)
+	return nil
+}

@@ -39,6 +39,10 @@ func New(c *conf.Compress) *Policy {
 	return p
 }
 
+// Codings returns the codings of the route, the preferred first. The caller must not write
+// to them.
+func (p *Policy) Codings() []Coding { return p.prefer }
+
 // Verdict is what becomes of one response.
 type Verdict struct {
 	Coding Coding // Identity: it is sent as it is, because of Reason

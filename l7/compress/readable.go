@@ -14,7 +14,7 @@ func isShared(req *message.Request, res *message.Response) bool {
 	switch {
 	case controlled && (hasDirective(res.Fields, "no-store") || hasDirective(res.Fields, "private")):
 		return false
-	case req.Has(message.Authorization) && !(controlled && hasDirective(res.Fields, "public")):
+	case req.Has(message.Authorization) && (!controlled || !hasDirective(res.Fields, "public")):
 		return false
 	}
 	for i := range res.Fields {

@@ -3,38 +3,56 @@ package static
 import (
 	"os"
 	"path"
-	"strconv"
 	"strings"
 	"time"
+
+	"weir/l7/message"
 )
 
-// File is an open regular file and what the client is told about it.
+// File is a regular file, open or kept in memory, and what the client is told about it.
+// One that is kept is shared: nothing of it may be written to.
 type File struct {
-	*os.File
+	*os.File        // nil: it is kept, and Body has its octets
+	Body     []byte // nil: it is open
 	Size     int64
 	ModTime  time.Time
-	Type     string // media type
+	Type     []byte // media type; only read
 	Encoding string // Content-Encoding; "": the file itself
 	Vary     bool   // another client may get another form of it
+
+	// Of one that is kept.
+	tag, modified []byte
+	kept          *kept
+}
+
+// Close closes the file where it is open.
+func (f *File) Close() error {
+	if f.File == nil {
+		return nil
+	}
+	return f.File.Close()
 }
 
 // AppendETag appends the strong entity tag: it changes with the time of the last
 // change, to the nanosecond, with the size and with the coding.
 func (f *File) AppendETag(dst []byte) []byte {
-	dst = append(dst, '"')
-	dst = strconv.AppendInt(dst, f.ModTime.UnixNano(), 36)
-	dst = append(dst, '-')
-	dst = strconv.AppendInt(dst, f.Size, 36)
-	if f.Encoding != "" {
-		dst = append(dst, '-')
-		dst = append(dst, f.Encoding...)
+	if f.tag != nil {
+		return append(dst, f.tag...)
 	}
-	return append(dst, '"')
+	return appendTag(dst, f.ModTime, f.Size, f.Encoding)
+}
+
+// AppendModified appends the time of the last change as HTTP has it.
+func (f *File) AppendModified(dst []byte) []byte {
+	if f.modified != nil {
+		return append(dst, f.modified...)
+	}
+	return f.ModTime.UTC().AppendFormat(dst, message.TimeFormat)
 }
 
 // types are the media types by extension. The table is ours, so that answers do not
 // depend on what is installed on a machine.
-var types = map[string]string{
+var types = bytesOf(map[string]string{
 	"html": "text/html; charset=utf-8", "htm": "text/html; charset=utf-8",
 	"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "mjs": "text/javascript; charset=utf-8",
 	"txt": "text/plain; charset=utf-8", "md": "text/markdown; charset=utf-8", "csv": "text/csv; charset=utf-8",
@@ -51,12 +69,22 @@ var types = map[string]string{
 	"mp4": "video/mp4", "webm": "video/webm", "ogv": "video/ogg", "mov": "video/quicktime",
 	"m3u8": "application/vnd.apple.mpegurl", "ts": "video/mp2t", "ics": "text/calendar; charset=utf-8",
 	"vtt": "text/vtt; charset=utf-8",
+})
+
+func bytesOf(m map[string]string) map[string][]byte {
+	out := make(map[string][]byte, len(m))
+	for k, v := range m {
+		out[k] = []byte(v)
+	}
+	return out
 }
 
+var unknownType = []byte("application/octet-stream")
+
 // typeOf returns the media type of a file by its name.
-func typeOf(name string) string {
+func typeOf(name string) []byte {
 	if t, ok := types[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]; ok {
 		return t
 	}
-	return "application/octet-stream"
+	return unknownType
 }

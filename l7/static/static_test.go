@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,31 +64,39 @@ func fields(lines ...string) (all []message.Field) {
 	return all
 }
 
-func TestAccepts(t *testing.T) {
-	f := func(value, coding string, want bool) {
+// TestBest: which precompressed form is looked for first, and which next.
+func TestBest(t *testing.T) {
+	all := []string{"br", "zstd", "gzip"}
+	f := func(accept string, want ...int) {
 		t.Helper()
-		if got := accepts(fields("Accept-Encoding: "+value), coding); got != want {
-			t.Errorf("%q, %s: got %v", value, coding, got)
+		var got []int
+		for tried := uint8(0); ; {
+			i := best(fields("Accept-Encoding: "+accept), all, tried)
+			if i < 0 {
+				break
+			}
+			tried |= 1 << i
+			got = append(got, i)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: got %v, want %v", accept, got, want)
 		}
 	}
-	f("gzip, br", "br", true)
-	f("GZIP", "gzip", true)
-	f("x-gzip", "gzip", true)
-	f("gzip;q=0.5", "gzip", true)
-	f("gzip; q=0.001", "gzip", true)
-	f("gzip;Q=1.000", "gzip", true)
-	f("*", "zstd", true)
-	f("*;q=0, br", "br", true)
-
-	f("", "br", false)
-	f("gzip", "br", false)
-	f("gzip;q=0", "gzip", false)
-	f("gzip;q=0.000", "gzip", false)
-	f("gzip;q=0, *", "gzip", false)
-	f("gzip;q=x", "gzip", false)
-	f("gzip;level=1", "gzip", false)
-	f("*;q=0", "gzip", false)
-	f("gzipp", "gzip", false)
+	f("gzip, br", 0, 2)
+	f("GZIP", 2)
+	f("x-gzip", 2)
+	f("gzip; q=0.001", 2)
+	f("*", 0, 1, 2)
+	f("*;q=0, br", 0)
+	f("br;q=0.1, gzip", 2, 0)
+	f("br;q=0.1, gzip;q=0.8, identity;q=0.5", 2) // then the file itself
+	f("gzip;q=0.5, identity")
+	f("")
+	f("gzip;q=0, *", 0, 1)
+	f("gzip;q=x")
+	f("gzip;level=1")
+	f("*;q=0")
+	f("gzipp")
 }
 
 func TestDecide(t *testing.T) {
@@ -174,7 +183,7 @@ func TestOpen(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(&conf.Files{Root: dir, Index: []string{"index.html"}, Precompressed: []string{"br", "gzip"}})
+	s, err := New(&conf.Files{Root: dir, Index: []string{"index.html"}, Precompressed: []string{"br", "gzip"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
