@@ -106,11 +106,11 @@ func TestListenerRateIsShared(t *testing.T) {
 	}
 	var got [sessions]int64
 	wantRate(t, "all sessions", rate, func(d time.Duration) (total int64) {
+		before := sumOf(got[:])
 		var wg sync.WaitGroup
 		for i, c := range conns {
 			wg.Go(func() { got[i] += drained(c, d) })
 		}
-		before := sumOf(got[:])
 		wg.Wait()
 		return sumOf(got[:]) - before
 	})

@@ -29,7 +29,7 @@ const (
 	soakMemory = 256 << 10
 )
 
-var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; 0: 20s, or 5s under the race detector")
+var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; 0: 5s")
 
 // plan is one session. A side that breaks sends its part only up to a point and
 // then resets the connection; the other must then see an error, not an end.
@@ -195,9 +195,7 @@ func soakSide(c *net.TCPConn, p plan, client bool) error {
 // and goroutines for TestMain.
 func TestSoak(t *testing.T) {
 	if *soakTime == 0 {
-		if *soakTime = 20 * time.Second; raceEnabled {
-			*soakTime = 5 * time.Second
-		}
+		*soakTime = 5 * time.Second
 	}
 	var failures atomic.Int32
 	fail := func(who string, p plan, err error) {

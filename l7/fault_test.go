@@ -551,19 +551,19 @@ func TestRow02_DiesLate(t *testing.T) {
 // or while it reads, stay in rotation.
 func TestSlowClientsDoNotEject(t *testing.T) {
 	t.Parallel()
-	const size = 64 << 20
+	large := make([]byte, 64<<20)
 	serve := func(c *net.TCPConn, br *bufio.Reader) {
 		head, _ := readHead(br)
 		if strings.HasPrefix(head, "GET /small") {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			return
 		}
-		c.SetDeadline(time.Now().Add(3 * time.Second)) // well beyond the second that Weir waits at least
+		c.SetDeadline(time.Now().Add(6 * time.Second)) // well beyond the second that Weir waits at least
 		if strings.HasPrefix(head, "POST") {
 			io.Copy(io.Discard, br)
 		} else {
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
-			c.Write(make([]byte, size))
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(large))
+			c.Write(large)
 		}
 		c.SetLinger(0)
 	}
@@ -578,7 +578,7 @@ func TestSlowClientsDoNotEject(t *testing.T) {
 			} else {
 				c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 			}
-			time.Sleep(4 * time.Second)
+			time.Sleep(7 * time.Second)
 			io.Copy(io.Discard, c)
 		})
 	}
