@@ -30,8 +30,10 @@ func (x *exchange) fetchOrStale() verdict {
 		if v, again := x.receive(); !again {
 			return v
 		}
-		x.discard()
-		x.leavePool()
+		if x.up != nil {
+			x.discard()
+			x.leavePool()
+		}
 	}
 }
 
@@ -74,6 +76,9 @@ func (x *exchange) keep(received time.Time) (v verdict, again bool) {
 	}
 	fill, err := x.begin(&meta, received)
 	if err != nil {
+		if v, decided, again := x.takeLong(&meta, received); decided {
+			return v, again
+		}
 		if errors.Is(err, cache.ErrTooLarge) || errors.Is(err, errVaries) {
 			c.rc.store.MarkUncacheable(c.key, received.Add(missTime))
 		}

@@ -113,7 +113,8 @@ func (x *exchange) present(o policy.Outcome, spans []message.Span, m *policy.Met
 	r.Make(status, statusReasons[min(status, len(statusReasons)-1)])
 	for name, value := range head.All() {
 		switch {
-		case status != int(m.Status) && policy.IsOmitted(status, name):
+		case status != int(m.Status) && policy.IsOmitted(status, name),
+			x.cached.slices.on && message.EqualFold(name, "content-range"):
 		case several && message.EqualFold(name, "content-type"):
 			s.typ = value
 		default:

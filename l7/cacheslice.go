@@ -49,6 +49,7 @@ const sliceMark = 0xFF
 const (
 	unsliced         = -1
 	unslicedForUsers = -2 // for requests with Authorization
+	inSlices         = -3 // not that, but that all of it is answered from slices
 )
 
 // appendSliceKey appends the key of a slice. It begins with that of the whole, so that it
@@ -107,7 +108,7 @@ func firstOctet(req *message.Request) (at int64, ok bool) {
 // length or because the resource has changed.
 const maxSliceRounds = 4
 
-// serveSlices answers a GET of one range from slices. It is not decided where the resource
+// serveSlices answers a GET from slices, of one range or of all of a long resource. It is not decided where the resource
 // has none: the request goes on as any other then.
 func (x *exchange) serveSlices() (v verdict, decided bool) {
 	c := &x.cached
@@ -116,7 +117,7 @@ func (x *exchange) serveSlices() (v verdict, decided bool) {
 		return next, false
 	}
 	at, ok := firstOctet(&x.req)
-	if !ok || c.isUnsliced(x) {
+	if !ok && (x.req.Has(message.Range) || !x.isKnownLong()) || c.isUnsliced(x) {
 		return next, false
 	}
 	size, asked := int64(c.rc.conf.Slice), false
@@ -205,15 +206,20 @@ func (x *exchange) beginSlices() (first int64, ok bool) {
 	}
 	s.on, s.total, s.tag = true, part.Total, append(s.tag[:0], head.Get("etag")...)
 	outcome, spans := policy.Evaluate(&x.req, wholeOf(c.ref.Meta()), head, s.total, c.serving.spans[:0])
-	if c.serving.spans = spans; outcome == policy.Whole || len(spans) > 1 {
+	if c.serving.spans = spans; len(spans) > 1 ||
+		outcome == policy.Whole && (x.req.Has(message.Range) || s.total <= c.rc.store.MaxObject()) {
 		return -1, false
 	}
-	if s.end = 0; outcome == policy.Partial {
+	switch s.end = 0; outcome {
+	case policy.Whole:
+		s.end = s.total
+	case policy.Partial:
 		s.end = spans[0].Start + spans[0].Length
 		if size := int64(c.rc.conf.Slice); spans[0].Start/size*size != s.at {
 			c.ref.Release()
 			return spans[0].Start, true
 		}
+	default:
 	}
 	return -1, true
 }

@@ -304,7 +304,16 @@ func TestSlicesWithTwoContentRanges(t *testing.T) {
 // not keep ranges of it from being stored.
 func TestSlicesAfterTheWhole(t *testing.T) {
 	f := newFilm(20 * sliceSize)
-	r := newRig(t, "[cache]\nmax_object = \"256KiB\"\n"+slicedRig, newHTTPOrigin(t, f.ServeHTTP).addr)
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Range") != "" {
+			f.ServeHTTP(w, req)
+			return
+		}
+		w.Header().Set("Cache-Control", "max-age=60") // nothing tells that there are ranges
+		w.Header().Set("Content-Length", fmt.Sprint(len(f.body)))
+		w.Write(f.body)
+	})
+	r := newRig(t, longRig, o.addr)
 	if _, body := r.dial().get("/film"); body != string(f.body) {
 		t.Errorf("the whole has %d octets", len(body))
 	}

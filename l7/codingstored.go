@@ -14,7 +14,7 @@ import (
 // sent as a whole.
 func (x *exchange) isStoredWhole() bool {
 	c := &x.cached
-	return c.serving.on && c.ref.Held() && !c.ref.Growing() && len(c.serving.spans) == 0
+	return c.serving.on && !c.slices.on && c.ref.Held() && !c.ref.Growing() && len(c.serving.spans) == 0
 }
 
 // takeCoded takes the encoded form from the store, where there is one.

@@ -68,6 +68,9 @@ func New(o Options) *Store {
 	return s
 }
 
+// MaxObject is the length of the longest body that is stored.
+func (s *Store) MaxObject() int64 { return s.maxObject.Load() }
+
 // SetOptions changes what the store may take while it is in use, as a reload does. A
 // smaller budget evicts before it returns.
 func (s *Store) SetOptions(o Options) {
