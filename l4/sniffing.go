@@ -19,7 +19,8 @@ const sniffStart = 4 << 10
 // that they reach the backend before everything else.
 func (s *session) sniff() {
 	for s.state == stateSniffing && s.client.readable {
-		n, errno := s.shard.loop.Read(s.client.fd, s.sniffSpace())
+		space := s.sniffSpace()
+		n, errno := s.shard.loop.Read(s.client.fd, space)
 		switch {
 		case errno == unix.EAGAIN:
 			s.client.readable, s.client.toEnd = false, false
@@ -33,6 +34,9 @@ func (s *session) sniff() {
 				s.arm(s.routing.conf.SniffTimeout) // the client does speak first
 			}
 			s.up.end += n
+			if n < len(space) && s.client.tcp && !s.client.toEnd {
+				s.client.readable = false // as in fill
+			}
 			s.judge()
 		}
 	}

