@@ -126,10 +126,10 @@ func (c *conn) serveRequests(d *desk, at int) (parks bool, departs *departure) {
 
 // resume goes on where a lane has left the connection.
 func (c *conn) resume(x *exchange, at int) prospect {
+	_ = c.h.Settle() // an error shows in what is called next
 	if at == idle {
 		return ask
 	}
-	_ = c.h.Settle() // an error shows in what is called next
 	if x.up != nil {
 		x.up.Settle()
 	}
@@ -264,9 +264,9 @@ func (c *conn) receive(x *exchange, err error) (first int, ok bool) {
 		x.h.SetClose()
 		first = stepDeliver
 	}
-	x.started = time.Now()
 	x.sampled = c.s.sampler.Take()
 	x.timed = x.sampled || c.s.access.Enabled()
+	x.started = x.now()
 	x.l.requests.Add(1)
 	return first, true
 }

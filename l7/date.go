@@ -33,4 +33,4 @@ func (d *dateLine) append(dst []byte, now time.Time) []byte {
 
 // appendDate appends the Date of an answer of Weir's own, or the time at which a
 // response was received that had none.
-func (x *exchange) appendDate(dst []byte) []byte { return x.s.date.append(dst, time.Now()) }
+func (x *exchange) appendDate(dst []byte) []byte { return x.s.date.append(dst, x.now()) }

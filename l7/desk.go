@@ -53,7 +53,10 @@ func (s *Server) rise(d *desk) {
 // Ready implements [loop.Watcher]: something happened to the client's connection.
 func (d *desk) Ready(ev loop.Events) {
 	if d.at == idle {
-		if d.hasMore() {
+		switch {
+		case d.x.c.nc.Backlogged(): // the end of an answer that was put off
+			d.leave(idle)
+		case d.hasMore():
 			d.serve()
 		}
 		return
@@ -159,6 +162,8 @@ func (d *desk) run(from int) bool {
 func (d *desk) look(now time.Time) {
 	x := &d.x
 	switch {
+	case d.at == idle && x.c.nc.Backlogged(): // see Ready, which is to come
+		d.leave(idle)
 	case d.at == idle:
 		if x.c.s.sweeper.ago(x.c.since) >= quietTicks && !d.hasMore() {
 			d.park()

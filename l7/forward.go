@@ -320,3 +320,11 @@ func (x *exchange) clock() time.Time {
 	}
 	return time.Now()
 }
+
+// now is the present time. On a lane it is that of the loop, unless stages are timed.
+func (x *exchange) now() time.Time {
+	if d := x.ride.desk; d != nil && !x.timed {
+		return d.lane.loop.Time()
+	}
+	return time.Now()
+}

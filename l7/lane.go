@@ -2,7 +2,6 @@ package l7
 
 import (
 	"sync/atomic"
-	"time"
 
 	"weir/l4/loop"
 	"weir/l7/upstream"
@@ -112,7 +111,7 @@ func (ln *lane) remove(d *desk) {
 // Expire implements [loop.Expirer]: every tick it looks for connections that are quiet,
 // and for backends that take too long.
 func (ln *lane) Expire(*loop.Timer) {
-	now := time.Now()
+	now := ln.loop.Time()
 	for d := ln.first; d != nil; {
 		after := d.next
 		d.look(now)

@@ -16,7 +16,7 @@ func (x *exchange) log() verdict {
 	x.leavePool()
 	x.endAct()
 	x.dropHeld()
-	took := time.Since(x.started)
+	took := x.now().Sub(x.started)
 	class := statusClassOf(x.status)
 	if x.route != nil {
 		x.route.count(class, took)

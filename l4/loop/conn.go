@@ -74,6 +74,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.readRaw(p)
 	}
 	n, err := c.file.Read(p)
+	if err == io.EOF && c.own.lost != nil { // a write has taken the error from the socket
+		err = c.own.lost
+	}
 	if err != nil && err != io.EOF {
 		err = c.opError("read", err)
 	}
@@ -157,12 +160,11 @@ func trim(bufs [][]byte, n int) [][]byte {
 // Close closes the connection and releases its ticket; calls after the first
 // return [net.ErrClosed]. Blocked reads and writes return.
 func (c *Conn) Close() error {
+	if c.isRaw() {
+		return c.closeRaw(false)
+	}
 	if c.closed.Swap(true) {
 		return net.ErrClosed
-	}
-	if c.isRaw() {
-		c.closeRaw(false)
-		return nil
 	}
 	err := c.file.Close()
 	c.ticket.Release()
@@ -206,11 +208,7 @@ func (c *Conn) Acknowledge() {
 // has got so far for a whole. What the kernel has not sent yet is dropped.
 func (c *Conn) Reset() error {
 	if c.isRaw() {
-		if c.closed.Swap(true) {
-			return net.ErrClosed
-		}
-		c.closeRaw(true)
-		return nil
+		return c.closeRaw(true)
 	}
 	err := c.control("reset", func(fd int) error {
 		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
@@ -308,6 +306,7 @@ func (c *Conn) control(op string, f func(fd int) error) error {
 		if c.closed.Load() {
 			return c.opError(op, net.ErrClosed)
 		}
+		c.catchUp()
 		if err := f(c.own.fd); err != nil {
 			return c.opError(op, err)
 		}

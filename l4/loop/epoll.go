@@ -91,9 +91,10 @@ func (p *epoll) wake() error {
 	return nil
 }
 
-// run reports events until task returns false. task is also called first: a wake-up may
-// have been among the events that an earlier run left behind in a panic.
-func (p *epoll) run(event func(fd int, ev Events), task func() bool) error {
+// run reports events until task returns false, and calls end before it looks for more.
+// task is also called first: a wake-up may have been among the events that an earlier run
+// left behind in a panic.
+func (p *epoll) run(event func(fd int, ev Events), task func() bool, end func()) error {
 	called := true
 	for n := 0; ; {
 		for i := range p.events[:n] {
@@ -111,6 +112,7 @@ func (p *epoll) run(event func(fd int, ev Events), task func() bool) error {
 			}
 			called = false
 		}
+		end()
 		var err error
 		if n, err = p.wait(); err != nil {
 			return err

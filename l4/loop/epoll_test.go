@@ -60,7 +60,7 @@ func TestTasksAfterAPanic(t *testing.T) {
 				panic("in a task")
 			}
 			return false
-		})
+		}, func() {})
 		return false
 	}
 	if !round() || round() || rounds != 2 {
@@ -69,7 +69,7 @@ func TestTasksAfterAPanic(t *testing.T) {
 	if err := p.wake(); err != nil {
 		t.Error(err)
 	}
-	if p.run(func(int, Events) {}, func() bool { rounds++; return rounds < 4 }); rounds != 4 {
+	if p.run(func(int, Events) {}, func() bool { rounds++; return rounds < 4 }, func() {}); rounds != 4 {
 		t.Errorf("%d rounds: a wake-up was lost", rounds)
 	}
 }

@@ -69,6 +69,7 @@ type Loop struct {
 	stats   Stats
 	dialed  dialAddr
 	parked  parked
+	late    putOff
 
 	firstEphemeral uint16
 
@@ -78,6 +79,7 @@ type Loop struct {
 
 	epoch   time.Time
 	now     time.Duration
+	clock   clock
 	yielded time.Duration // when the loop yielded last
 	wheel   wheel
 	timerFD int
@@ -160,6 +162,11 @@ func (l *Loop) Scratch() []byte { return l.scratch }
 // Now is the time since the loop started, as of the start of this callback.
 func (l *Loop) Now() time.Duration { return l.now }
 
+// Time is the present time, as of the start of this callback: two looks at the kernel's
+// clock less for each use. Its monotonic part is exact, so differences are; the time of
+// day follows a clock that was set within clockFresh.
+func (l *Loop) Time() time.Time { return l.clock.at(l.epoch, l.now) }
+
 // Watch makes h responsible for fd, an open non-blocking descriptor.
 func (l *Loop) Watch(fd int, h Handler) error {
 	l.set(fd, h)
@@ -239,10 +246,12 @@ func (l *Loop) run() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	l.catchUp()
 	l.runTasks() // those that came after the last look; from now on there are no more
 	for _, fn := range l.onEnd {
 		l.task(fn)
 	}
+	l.catchUp()
 	l.evict()
 	if err := l.p.close(); err != nil {
 		l.log.Error("cannot close event queue", "error", err)
@@ -253,7 +262,7 @@ func (l *Loop) run() {
 // poll returns true when the loop is to end.
 func (l *Loop) poll() (end bool) {
 	defer l.Recovered(nil)
-	if err := l.p.run(l.event, l.runTasks); err != nil {
+	if err := l.p.run(l.event, l.runTasks, l.catchUp); err != nil {
 		l.log.Error("event loop ended", "error", err)
 	}
 	return true

@@ -18,7 +18,9 @@ import (
 //	raw --Surrender--> a Handover
 //
 // A raw Conn belongs to a loop, which watches it. Nothing waits: Read returns ErrAgain,
-// and what a Write cannot get rid of becomes a backlog. Deadlines are only noted: a Read
+// and what a Write cannot get rid of becomes a backlog. A small Write is put off until
+// others are done, and until the end of the loop's round at the latest; should it fail,
+// the Watcher is told, and Read and the next Write return the error. Deadlines are only noted: a Read
 // that has nothing to return looks at them, and they count again after Promote.
 
 // ErrAgain is what Read of a raw [Conn] returns where it would have to wait. Nothing is
@@ -42,7 +44,10 @@ type rawState struct {
 	ended   bool // an end or an error was reported, which gives no edge of its own behind octets
 	readBy  time.Time
 	writeBy time.Time
-	backlog []byte // written, but not yet taken by the kernel
+	backlog []byte // written, but not taken by the kernel
+	late    int    // octets that were written, but put off
+	taken   uint64
+	lost    error // of a write that was put off
 }
 
 // Raw takes over the connection in h, which no loop watches, as a raw Conn. It is called
@@ -105,6 +110,14 @@ func (c *Conn) IsQuiet(ask bool) bool {
 // Conn. Who sees it should write no more, promote the Conn and let a goroutine Settle it.
 func (c *Conn) Backlogged() bool { return len(c.own.backlog) > 0 }
 
+// Now is the present time: of a raw Conn as its loop has it, see [Loop.Time].
+func (c *Conn) Now() time.Time {
+	if c.isRaw() {
+		return c.own.loop.Time()
+	}
+	return time.Now()
+}
+
 // Expired reports whether the read deadline of a raw Conn has passed, so that a Read
 // that finds nothing fails.
 func (c *Conn) Expired(now time.Time) bool {
@@ -121,6 +134,7 @@ func (c *Conn) Again() { c.own.loop.Again(c.own.fd) }
 // Nothing may use c any more; to Close it does nothing. All that was read must have been
 // used, and all that was written taken by the kernel.
 func (c *Conn) Surrender() Handover {
+	c.catchUp()
 	if c.Backlogged() || len(c.data) > 0 || c.closed.Swap(true) {
 		panic("BUG: a connection in use was surrendered")
 	}
@@ -137,9 +151,10 @@ func (c *Conn) Promote() error {
 	if !c.isRaw() || c.closed.Load() {
 		return nil
 	}
+	c.catchUp()
 	o := c.own
 	o.loop.Release(o.fd)
-	c.own = rawState{backlog: o.backlog}
+	c.own = rawState{backlog: o.backlog, taken: o.taken, lost: o.lost}
 	if err := c.open(o.fd); err != nil {
 		return err
 	}
@@ -156,6 +171,9 @@ func (c *Conn) Promote() error {
 // does. It comes before any other use.
 func (c *Conn) Settle() error {
 	backlog := c.own.backlog
+	if c.own.lost != nil {
+		return c.opError("write", c.own.lost)
+	}
 	if len(backlog) == 0 {
 		return nil
 	}
@@ -173,6 +191,9 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 		n, errno := Read(o.fd, p)
 		switch errno {
 		case 0:
+			if n == 0 && o.lost != nil { // the write has taken the error from the socket
+				return 0, c.opError("write", o.lost)
+			}
 			if n == 0 {
 				return 0, io.EOF
 			}
@@ -185,7 +206,7 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 			return 0, c.opError("read", errno)
 		}
 	}
-	if !o.readBy.IsZero() && !time.Now().Before(o.readBy) {
+	if !o.readBy.IsZero() && !o.loop.Time().Before(o.readBy) {
 		return 0, c.opError("read", os.ErrDeadlineExceeded)
 	}
 	return 0, ErrAgain
@@ -196,12 +217,21 @@ func (c *Conn) writeRaw(p []byte) (int, error) {
 	if c.closed.Load() {
 		return 0, c.opError("write", net.ErrClosed)
 	}
+	if o.lost != nil {
+		return 0, c.opError("write", o.lost)
+	}
+	if len(p) <= putOffMost && len(o.backlog) == 0 {
+		o.loop.putOff(c, p)
+		return len(p), nil
+	}
+	c.catchUp()
 	sent := 0
 	for sent < len(p) && len(o.backlog) == 0 {
 		n, errno := Write(o.fd, p[sent:])
 		switch errno {
 		case 0:
 			sent += n
+			o.taken += uint64(n)
 		case unix.EINTR:
 		case unix.EAGAIN:
 			o.backlog = append(o.backlog, p[sent:]...)
@@ -218,6 +248,10 @@ func (c *Conn) writevRaw(bufs [][]byte) (total int64, err error) {
 	if c.closed.Load() {
 		return 0, c.opError("write", net.ErrClosed)
 	}
+	c.catchUp()
+	if c.own.lost != nil {
+		return 0, c.opError("write", c.own.lost)
+	}
 	for bufs = trim(bufs, 0); len(bufs) > 0 && len(c.own.backlog) == 0; {
 		c.iov, c.iovN, c.iovErr = bufs, 0, nil
 		took := c.writevOnce(uintptr(c.own.fd))
@@ -226,6 +260,7 @@ func (c *Conn) writevRaw(bufs [][]byte) (total int64, err error) {
 			return total, c.opError("write", c.iovErr)
 		}
 		total += int64(c.iovN)
+		c.own.taken += uint64(c.iovN)
 		bufs = trim(bufs, c.iovN)
 		if !took {
 			break
@@ -238,8 +273,12 @@ func (c *Conn) writevRaw(bufs [][]byte) (total int64, err error) {
 	return total, nil
 }
 
-// closeRaw closes a raw Conn, whose closed is set.
-func (c *Conn) closeRaw(reset bool) {
+// closeRaw closes a raw Conn, behind what was put off.
+func (c *Conn) closeRaw(reset bool) error {
+	c.catchUp()
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
 	if o := &c.own; o.fd >= 0 {
 		if reset {
 			o.loop.ResetFD(o.fd)
@@ -249,6 +288,7 @@ func (c *Conn) closeRaw(reset bool) {
 		o.fd, o.ready, o.backlog = -1, false, nil
 	}
 	c.ticket.Release()
+	return nil
 }
 
 // open gives the descriptor to the runtime's poller. On an error it has closed it.

@@ -115,9 +115,10 @@ var (
 // another WriteInterim, WriteHead, WriteBody, EndBody and Flush. Interrupt and Yield
 // may be called by any goroutine. All else belongs to the one that serves the connection.
 type Conn struct {
-	nc  net.Conn
-	vec vectorWriter // nc if it can write several slices at once, else nil
-	opt Options
+	nc    net.Conn
+	vec   vectorWriter // nc if it can write several slices at once, else nil
+	clock clock        // nc if it knows the time, else nil
+	opt   Options
 
 	in       input
 	out      output
@@ -135,6 +136,19 @@ type vectorWriter interface {
 	Writev(bufs [][]byte) (int64, error)
 }
 
+// clock is what they offer too: on a loop the time costs nothing.
+type clock interface {
+	Now() time.Time
+}
+
+// now is the present time.
+func (c *Conn) now() time.Time {
+	if c.clock != nil {
+		return c.clock.Now()
+	}
+	return time.Now()
+}
+
 // NewConn makes a Conn on nc, which it owns from now on. With TLS the handshake
 // should be complete, or it counts towards KeepAliveTimeout.
 func NewConn(nc net.Conn, o *Options) *Conn {
@@ -147,6 +161,7 @@ func NewConn(nc net.Conn, o *Options) *Conn {
 func (c *Conn) Reset(nc net.Conn, o *Options) {
 	*c = Conn{nc: nc, opt: o.orDefault()}
 	c.vec, _ = nc.(vectorWriter)
+	c.clock, _ = nc.(clock)
 }
 
 // SetOptions replaces the options, between two requests: after a reload.

@@ -71,7 +71,7 @@ func (c *Conn) ReadRequest(r *message.Request) error {
 				return err
 			}
 			if n == 0 && began.IsZero() && !isBlank(in.head.B[:in.w]) {
-				began = time.Now()
+				began = c.now()
 			}
 		}
 		if n > 0 {
@@ -173,7 +173,7 @@ func (c *Conn) readHead(began time.Time) error {
 		in.head = larger
 	}
 	for {
-		now := time.Now()
+		now := c.now()
 		want, slack := now.Add(c.opt.KeepAliveTimeout), c.opt.KeepAliveTimeout/8
 		if !began.IsZero() {
 			want, slack = began.Add(c.opt.HeaderTimeout), c.opt.HeaderTimeout/32
@@ -202,7 +202,7 @@ func (c *Conn) readHead(began time.Time) error {
 			return io.ErrUnexpectedEOF
 		case err != nil && !isTimeout(err):
 			return err
-		case began.IsZero() && !time.Now().Before(want):
+		case began.IsZero() && !c.now().Before(want):
 			return ErrIdle
 		}
 		// The time of a head that has begun is looked at above; an interrupt too.
@@ -289,7 +289,7 @@ func (c *Conn) readMore() error {
 	}
 	in.mr, in.mw = 0, 0
 	for {
-		now := time.Now()
+		now := c.now()
 		wait := in.pace.allow(&c.opt, 0)
 		if !in.drainBy.IsZero() {
 			wait = min(wait, in.drainBy.Sub(now))
@@ -305,7 +305,7 @@ func (c *Conn) readMore() error {
 		}
 		waiting := in.waiting.Load()
 		n, err := c.read(in.more.B)
-		waited := time.Since(now)
+		waited := c.now().Sub(now)
 		if !waiting {
 			in.pace.waited += waited
 		}

@@ -282,7 +282,7 @@ func (c *Conn) beforeWrite(n int) (now time.Time, err error) {
 	if o.broken {
 		return now, o.failure()
 	}
-	now = time.Now()
+	now = c.now()
 	wait := o.pace.allow(&c.opt, n)
 	if wait <= 0 {
 		return now, o.slowReader()
@@ -299,7 +299,7 @@ func (c *Conn) beforeWrite(n int) (now time.Time, err error) {
 
 func (c *Conn) afterWrite(began time.Time, n int64, err error) error {
 	o := &c.out
-	o.pace.waited += time.Since(began)
+	o.pace.waited += c.now().Sub(began)
 	o.pace.moved += n
 	o.bytes += uint64(n)
 	switch {

@@ -51,7 +51,7 @@ type Conn struct {
 	limits   limits
 
 	// What both sides need to know.
-	sent     atomic.Bool // a byte of the request was taken by the kernel
+	sent     atomic.Bool // a byte of the request was taken by the kernel, or on a Lane put off; see isSent
 	answered atomic.Bool // a byte of the response arrived
 	broken   atomic.Bool // an error occurred
 	aborted  atomic.Bool
@@ -106,6 +106,9 @@ func (c *Conn) lend(n *counters, tg *target, reused bool) {
 	c.timeouts = Timeouts{}
 	c.limits.begin()
 	c.sent.Store(false)
+	if nc := c.loop.nc; nc != nil {
+		c.loop.taken = nc.Taken()
+	}
 	c.answered.Store(false)
 	w, r := &c.write, &c.read
 	w.head, w.framing, w.left = nil, message.None, 0
@@ -134,7 +137,7 @@ func (c *Conn) Release() {
 		if c.read.hint > 0 {
 			idle = min(idle, c.read.hint)
 		}
-		c.idleUntil = time.Now().Add(idle)
+		c.idleUntil = c.now().Add(idle)
 		if c.loop.lane != nil && c.loop.lane.put(c) || c.loop.lane == nil && c.idlePool.put(c, c.maxIdle) {
 			return
 		}
@@ -171,6 +174,14 @@ func (c *Conn) Hijack() (nc net.Conn, leftover []byte, err error) {
 		return nil, nil, c.fail(StageHead, err)
 	}
 	return c.nc, leftover, nil
+}
+
+// now is the present time, on a Lane that of its loop.
+func (c *Conn) now() time.Time {
+	if nc := c.loop.nc; nc != nil {
+		return nc.Now()
+	}
+	return time.Now()
 }
 
 // close closes the socket. An error cannot be acted on: the descriptor is gone

@@ -16,15 +16,15 @@ type deadline struct{ at time.Time }
 
 const slack = 16
 
-// move returns the time to set for a limit d (zero: none), and whether it has to
-// be set at all.
-func (l *deadline) move(d time.Duration) (at time.Time, set bool) {
+// move returns the time to set for a limit d from now on (zero: none), and whether it has
+// to be set at all.
+func (l *deadline) move(c *Conn, d time.Duration) (at time.Time, set bool) {
 	if d <= 0 {
 		set = !l.at.IsZero()
 		l.at = time.Time{}
 		return l.at, set
 	}
-	now := time.Now()
+	now := c.now()
 	if left := l.at.Sub(now); !l.at.IsZero() && left >= d && left <= d+d/slack {
 		return l.at, false
 	}
@@ -124,7 +124,7 @@ func (c *Conn) waitBody() {
 // setRead moves the read deadline; limits.mu is held. A socket that was closed
 // under us says so to the read that follows.
 func (c *Conn) setRead(d time.Duration) {
-	if at, set := c.limits.read.move(d); set {
+	if at, set := c.limits.read.move(c, d); set {
 		_ = c.nc.SetReadDeadline(at)
 	}
 }
@@ -136,7 +136,7 @@ func (c *Conn) isExpired() bool {
 	c.limits.mu.Lock()
 	defer c.limits.mu.Unlock()
 	at := c.limits.read.at
-	if !at.IsZero() && !time.Now().Before(at) {
+	if !at.IsZero() && !c.now().Before(at) {
 		return true
 	}
 	_ = c.nc.SetReadDeadline(at) // see setRead

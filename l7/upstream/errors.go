@@ -95,7 +95,7 @@ var (
 func (c *Conn) fail(stage Stage, err error) error {
 	e := &Error{
 		Side: message.Upstream, Stage: stage, Backend: c.name,
-		Reused: c.reused, Sent: c.sent.Load(), Answered: c.answered.Load(), Err: err,
+		Reused: c.reused, Sent: c.isSent(), Answered: c.answered.Load(), Err: err,
 	}
 	c.broken.Store(true)
 	switch {

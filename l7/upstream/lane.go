@@ -35,8 +35,9 @@ type User interface {
 // loopSide is what a connection has for its Lane; zero for all others.
 type loopSide struct {
 	lane *Lane
-	nc   *loop.Conn // Conn.nc; nil after Promote
-	user User       // nil while it is idle
+	nc    *loop.Conn // Conn.nc; nil after Promote
+	user  User       // nil while it is idle
+	taken uint64     // nc.Taken when the exchange began
 }
 
 // NewLane returns the Lane of l, empty. It ends with l, or with the Transport.
@@ -66,7 +67,7 @@ func (ln *Lane) Get(m *backend.Member, user User) *Conn {
 	idle := ln.idle[endpoint]
 	var now time.Time
 	if len(idle) > 0 {
-		now = time.Now()
+		now = ln.loop.Time()
 	}
 	for len(idle) > 0 {
 		last := len(idle) - 1
@@ -148,7 +149,7 @@ func (ln *Lane) discard(c *Conn) {
 
 // Expire implements [loop.Expirer]: it closes what was idle for too long.
 func (ln *Lane) Expire(*loop.Timer) {
-	now, left := time.Now(), 0
+	now, left := ln.loop.Time(), 0
 	for endpoint := range ln.idle {
 		left += ln.sweep(endpoint, func(c *Conn) bool { return c.idleUntil.Before(now) })
 	}
@@ -200,6 +201,14 @@ func (ln *Lane) end() {
 // connection is to be promoted.
 func (c *Conn) IsBacklogged() bool { return c.loop.nc != nil && c.loop.nc.Backlogged() }
 
+// isSent reports whether a byte of the request was taken by the kernel.
+func (c *Conn) isSent() bool {
+	if nc := c.loop.nc; nc != nil {
+		return nc.Taken() > c.loop.taken
+	}
+	return c.sent.Load()
+}
+
 // IsExpired reports whether the time limit of a connection of a Lane has passed: the
 // call that returned loop.ErrAgain will fail.
 func (c *Conn) IsExpired(now time.Time) bool { return c.loop.nc.Expired(now) }
@@ -215,6 +224,7 @@ func (c *Conn) Promote() {
 		return
 	}
 	nc := c.loop.nc
+	c.sent.Store(c.isSent() || nc.Backlogged())
 	c.loop.nc, c.loop.user = nil, nil
 	if err := nc.Promote(); err != nil { // it is closed, which all that follows will say
 		return

@@ -51,7 +51,7 @@ func (ln *Lane) Dial(m *backend.Member, limit time.Duration, user User) (*Dialin
 	}
 	c.nc, c.loop.nc = nc, nc
 	d.conn = c
-	_ = nc.SetReadDeadline(time.Now().Add(d.target.connectTimeout)) // of a raw one it is only noted
+	_ = nc.SetReadDeadline(nc.Now().Add(d.target.connectTimeout)) // of a raw one it is only noted
 	return d, nil
 }
 
@@ -63,7 +63,7 @@ func (d *Dialing) Result() (*Conn, error) {
 		var err error
 		d.done, err = d.lane.loop.Dialed(d.fd, d.sa)
 		switch {
-		case err == nil && !d.done && c.loop.nc.Expired(time.Now()):
+		case err == nil && !d.done && c.loop.nc.Expired(c.now()):
 			err = os.ErrDeadlineExceeded
 		case err == nil && !d.done:
 			return nil, loop.ErrAgain

@@ -138,7 +138,7 @@ func (c *Conn) send(before, p, after []byte) error {
 
 func (c *Conn) writeVec() error {
 	w := &c.write
-	if at, set := w.until.move(c.timeouts.Body); set {
+	if at, set := w.until.move(c, c.timeouts.Body); set {
 		_ = c.nc.SetWriteDeadline(at) // a closed socket says so to the write
 	}
 	var n int64
