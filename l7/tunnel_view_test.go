@@ -59,7 +59,7 @@ func TestTunnelsAreSeen(t *testing.T) {
 		if n, err := r.front.End(t.Context(), l4.Filter{ID: seen.ID}); err != nil || n != 1 {
 			t.Errorf("ended %d, %v", n, err)
 		}
-		plain.TCPConn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		plain.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if n, err := io.Copy(io.Discard, br); n > 0 || err != nil && strings.Contains(err.Error(), "timeout") {
 			t.Errorf("%d octets and %v at the end", n, err)
 		}

@@ -34,7 +34,7 @@ type User interface {
 
 // loopSide is what a connection has for its Lane; zero for all others.
 type loopSide struct {
-	lane *Lane
+	lane  *Lane
 	nc    *loop.Conn // Conn.nc; nil after Promote
 	user  User       // nil while it is idle
 	taken uint64     // nc.Taken when the exchange began
