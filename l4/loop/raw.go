@@ -112,7 +112,7 @@ func (c *Conn) Backlogged() bool { return len(c.own.backlog) > 0 }
 
 // Now is the present time: of a raw Conn as its loop has it, see [Loop.Time].
 func (c *Conn) Now() time.Time {
-	if c.isRaw() {
+	if c.isRaw() && !c.closed.Load() { // a closed one may be with a goroutine
 		return c.own.loop.Time()
 	}
 	return time.Now()
