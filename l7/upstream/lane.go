@@ -99,8 +99,9 @@ func (ln *Lane) put(c *Conn) bool {
 		return c.idlePool.put(c, c.maxIdle)
 	}
 	c.loop.user = nil
-	// Something beyond the response may be surplus octets, or the end.
-	if ln.ended || !nc.IsQuiet(false) || !c.idlePool.putRaw(c, c.maxIdle) {
+	// Something beyond the response may be surplus octets, or the end. A backlog is the end
+	// of a request that was answered before the server took it.
+	if ln.ended || nc.Backlogged() || !nc.IsQuiet(false) || !c.idlePool.putRaw(c, c.maxIdle) {
 		return false
 	}
 	endpoint := c.endpoint
