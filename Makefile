@@ -64,7 +64,7 @@ torture: ## the long forms of the e2e tests: 1,000 reloads, bodies of 2 GiB and 
 	WEIR_E2E_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Reload|Row|LargeBodies' $(E2E)
 
 .PHONY: browser
-browser: ## show a page with events and a WebSocket to Chromium (apt-get install chromium)
+browser: ## show pages to Chromium: events, WebSocket, cache, seeking, dictionaries (apt-get install chromium)
 	@bash .ci/deps --need chromium
 	$(GO) test -tags browser -count=1 -run Chromium $(E2E)
 

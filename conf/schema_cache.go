@@ -321,8 +321,8 @@ func routeCacheUseKeys() []key[RouteCache] {
 			value: one(func(c *RouteCache) *Size { return &c.Slice }, size(64<<10, 1<<30)),
 			doc: "A GET of one range is answered from slices of this size, each fetched and stored by itself, " +
 				"so that a seek in a long video fetches no more than it shows, and so is a GET of all of what is " +
-				"longer than `max_object`. Servers must answer ranges with a strong ETag. At most `max_object`. After a reload with another size, slices of the old one " +
-				"are not found.",
+				"longer than `max_object`. Servers must answer ranges with a strong ETag. At most " +
+				"`max_object`. After a reload with another size, slices of the old one are not found.",
 		},
 	}
 }

@@ -108,8 +108,8 @@ func firstOctet(req *message.Request) (at int64, ok bool) {
 // length or because the resource has changed.
 const maxSliceRounds = 4
 
-// serveSlices answers a GET from slices, of one range or of all of a long resource. It is not decided where the resource
-// has none: the request goes on as any other then.
+// serveSlices answers a GET from slices, of one range or of all of a long resource. It is
+// not decided where the resource has none: the request goes on as any other then.
 func (x *exchange) serveSlices() (v verdict, decided bool) {
 	c := &x.cached
 	s := &c.slices

@@ -103,12 +103,14 @@ func TestChromium(t *testing.T) {
 	}
 }
 
-// startChromium shows the page without a window until the test ends.
+// startChromium shows the page without a window until the test ends, in a browser that
+// has seen nothing before.
 func startChromium(t *testing.T, url string) *logBuffer {
 	t.Helper()
 	args := []string{
 		"--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
 		"--disable-background-networking", "--user-data-dir=" + t.TempDir(), "--remote-debugging-port=0",
+		"--autoplay-policy=no-user-gesture-required",
 	}
 	if os.Getuid() == 0 {
 		args = append(args, "--no-sandbox") // it refuses to run as root with one
