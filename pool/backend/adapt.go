@@ -13,11 +13,16 @@ import (
 const firstLimit = 20
 
 const (
-	usualSpan   = 500 // answers that the usual latency is an average of
-	busySpan    = 10  // times as many where a busy server raises it
-	limitStep   = 0.2 // how much of a new limit counts at once
-	failureStep = 0.9 // what a failure leaves of a limit
-	mostShrink  = 0.5 // what one slow answer asks for at most
+	usualSpan   = 500              // answers that the usual latency is an average of
+	busyTime    = 10 * time.Minute // the same where a busy server raises it: an overload, most likely
+	limitStep   = 0.2              // how much of a new limit counts at once
+	failureStep = 0.9              // what a failure leaves of a limit
+	mostShrink  = 0.5              // what one slow answer asks for at most
+
+	// swayed is how many of the answers to a full load each count for a whole limitStep; of
+	// more each counts for less. They were all asked for under the limit of one latency ago:
+	// if each counted fully, the limit would swing between its bounds.
+	swayed = 4
 )
 
 // adapted is a limit of what a member may have in flight, found by the gradient of
@@ -30,6 +35,7 @@ type adapted struct {
 	mu    sync.Mutex // guards the rest
 	exact float64    // the limit with its fraction
 	usual float64    // latency in nanoseconds
+	last  time.Time  // of the answer before
 }
 
 // within begins with a limit, brings it within new bounds, or ends it.
@@ -53,9 +59,9 @@ func (a *adapted) set(limit float64, c *conf.Concurrency) {
 	a.limit.Store(int32(a.exact))
 }
 
-// observe takes an answer into account that took d while inFlight were under way.
-// Answers that come at the same moment need not all count, so nobody waits here.
-func (a *adapted) observe(d time.Duration, inFlight int32, c *conf.Concurrency) {
+// observe takes an answer into account that came now, and took d while inFlight were under
+// way. Answers that come at the same moment need not all count, so nobody waits here.
+func (a *adapted) observe(d time.Duration, now time.Time, inFlight int32, c *conf.Concurrency) {
 	if !c.Adaptive || !a.mu.TryLock() {
 		return
 	}
@@ -68,11 +74,13 @@ func (a *adapted) observe(d time.Duration, inFlight int32, c *conf.Concurrency) 
 		a.usual = present
 	}
 	busy := float64(inFlight)*2 >= a.exact
-	span := float64(usualSpan)
+	weight := 2.0 / (usualSpan + 1)
 	if busy && present > a.usual {
-		span *= busySpan // an overload that lasts must not pass for what is usual
+		// By time, since a quick server has many answers in a short overload.
+		weight = min(float64(max(now.Sub(a.last), 0))/float64(busyTime), weight)
 	}
-	a.usual += (present - a.usual) * 2 / (span + 1)
+	a.last = now
+	a.usual += (present - a.usual) * weight
 	if a.usual > 2*present {
 		a.usual *= 0.95 // the load that made it slow is gone
 	}
@@ -81,7 +89,7 @@ func (a *adapted) observe(d time.Duration, inFlight int32, c *conf.Concurrency) 
 	}
 	gradient := min(max(a.usual*float64(c.Tolerance)/100/present, mostShrink), 1)
 	wanted := a.exact*gradient + math.Sqrt(a.exact)
-	a.set(a.exact+(wanted-a.exact)*limitStep, c)
+	a.set(a.exact+(wanted-a.exact)*limitStep*min(swayed/a.exact, 1), c)
 }
 
 // failed takes a failure into account.

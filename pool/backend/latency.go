@@ -71,8 +71,9 @@ func (g *Group) Timed() bool { return g.table.Load().timed }
 // Observe tells how long the member took from the request to the head of its
 // response, before Done. It waits for no lock and allocates nothing.
 func (m *Member) Observe(d time.Duration) {
-	m.latency.observe(d, time.Now().UnixNano())
-	m.adapted.observe(d, m.inFlight.Load(), &m.group.Conf().Concurrency)
+	now := time.Now()
+	m.latency.observe(d, now.UnixNano())
+	m.adapted.observe(d, now, m.inFlight.Load(), &m.group.Conf().Concurrency)
 }
 
 // Latency is how long the member takes to answer by what was observed lately, 0
