@@ -85,7 +85,7 @@ func (x *exchange) codeFile() verdict {
 	case fa.outcome != static.Whole: // of a range the request is what says so: see Judge
 		x.unjudge(compress.NoBody)
 		return next
-	case fa.Body == nil:
+	case !fa.IsKept():
 		return next // it is encoded while it is sent
 	}
 	c := k.verdict.Coding
@@ -110,7 +110,7 @@ func (x *exchange) encodeKept(c compress.Coding) verdict {
 		return next
 	}
 	defer e.Release()
-	err := e.Write(fa.Body)
+	err := writeTo(e, fa.File)
 	if err == nil {
 		err = e.Close()
 	}
@@ -122,6 +122,20 @@ func (x *exchange) encodeKept(c compress.Coding) verdict {
 		fa.Keep(c.String(), sink.Body)
 	}
 	return next
+}
+
+// writeTo gives a file that is kept to an encoder.
+func writeTo(e *compress.Encoder, f *static.File) error {
+	if f.Body != nil {
+		return e.Write(f.Body)
+	}
+	buf := pool.Get(static.MaxKept)
+	defer buf.Release()
+	n, err := f.ReadAt(buf.B[:f.Size], 0)
+	if int64(n) < f.Size {
+		return err
+	}
+	return e.Write(buf.B[:n])
 }
 
 // beginEncodedFile has a file encoded of which no encoded form is kept, where there is

@@ -50,7 +50,7 @@ func (x *exchange) openFile(a *action) verdict {
 		}
 	}
 	fa := &x.acted.file
-	fa.File, fa.opened = f, fa.opened || f.Body == nil
+	fa.File, fa.opened = f, fa.opened || !f.IsKept()
 	fa.outcome, fa.ranges = f.Decide(r.Fields, get, fa.ranges[:0])
 	if len(fa.ranges) > 1 && a.response.drops([]byte("content-type")) {
 		// Several ranges come in an envelope that only its type describes (RFC 9110
@@ -59,7 +59,8 @@ func (x *exchange) openFile(a *action) verdict {
 	}
 	v := x.codeFile()
 	if v == leave {
-		x.acted.opening = true
+		_ = fa.Close() // it is kept
+		fa.File, x.acted.opening = nil, true
 		return v
 	}
 	x.acted.answer = (*exchange).deliverFile

@@ -10,7 +10,7 @@ import (
 
 // fileSender is what l4/loop's connections offer beside net.Conn.
 type fileSender interface {
-	SendFile(src *os.File, off, n int64) (int64, error)
+	SendFile(head []byte, src *os.File, off, n int64) (int64, error)
 }
 
 // minSendFile is the least that is worth a system call of its own: less goes into
@@ -22,7 +22,8 @@ const filePiece = 1 << 20
 
 // WriteFile is WriteBody for n octets of a file from off on, with framing Length. On
 // a plain connection they are not copied. A file that has become shorter is
-// io.ErrUnexpectedEOF: Abort.
+// io.ErrUnexpectedEOF: Abort. Where a loop drives the connection the file must be one in
+// memory.
 func (c *Conn) WriteFile(f *os.File, off, n int64) error {
 	o := &c.out
 	switch {
@@ -35,16 +36,17 @@ func (c *Conn) WriteFile(f *os.File, off, n int64) error {
 	if !ok || n < minSendFile {
 		return c.copyFile(f, off, n)
 	}
-	if err := c.Flush(); err != nil {
-		return err
-	}
 	for n > 0 {
+		var head []byte // what waits in the buffer
+		if o.n > 0 {
+			head, o.n = o.buf.B[:o.n], 0
+		}
 		piece := min(n, filePiece)
-		now, err := c.beforeWrite(int(piece))
+		now, err := c.beforeWrite(len(head) + int(piece))
 		if err != nil {
 			return err
 		}
-		sent, err := sender.SendFile(f, off, piece)
+		sent, err := sender.SendFile(head, f, off, piece)
 		if err == io.ErrUnexpectedEOF {
 			o.bytes += uint64(sent)
 			return err
@@ -52,7 +54,7 @@ func (c *Conn) WriteFile(f *os.File, off, n int64) error {
 		if err = c.afterWrite(now, sent, err); err != nil {
 			return err
 		}
-		off, n, o.left = off+sent, n-sent, o.left-sent
+		off, n, o.left = off+piece, n-piece, o.left-piece
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"weir/l7/message"
@@ -12,8 +13,8 @@ import (
 // File is a regular file, open or kept in memory, and what the client is told about it.
 // One that is kept is shared: nothing of it may be written to.
 type File struct {
-	*os.File        // nil: it is kept, and Body has its octets
-	Body     []byte // nil: it is open
+	*os.File        // nil: it is kept, and Body has its octets; in memory where IsKept
+	Body     []byte // nil: File has them
 	Size     int64
 	ModTime  time.Time
 	Type     []byte // media type; only read
@@ -23,11 +24,15 @@ type File struct {
 	// Of one that is kept.
 	tag, modified []byte
 	kept          *kept
+	users         atomic.Int64 // of File, the keeper included
 }
 
-// Close closes the file where it is open.
+// IsKept reports whether the octets are in memory: to read or send them waits for nothing.
+func (f *File) IsKept() bool { return f.Body != nil || f.kept != nil && f.File != nil }
+
+// Close ends the use of the file.
 func (f *File) Close() error {
-	if f.File == nil {
+	if f.File == nil || f.kept != nil && f.users.Add(-1) > 0 {
 		return nil
 	}
 	return f.File.Close()

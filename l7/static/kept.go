@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/l7/message"
 )
 
@@ -22,6 +24,12 @@ import (
 const (
 	// MaxKept is the longest file that is kept.
 	MaxKept = 64 << 10
+	// inHeap is the longest form that is kept as a slice. Longer ones are files of the
+	// kernel without a name (memfd_create(2)), from which they are sent without being
+	// copied: from there on that is cheaper.
+	inHeap = 16 << 10
+	// maxOpen is how many of those there are at most for a directory.
+	maxOpen = 128
 	// keptCost is what a kept file takes beside its octets.
 	keptCost = 1 << 10
 	// lookAhead is the age of a comparison at which the next one is made beside requests.
@@ -40,6 +48,7 @@ type keeper struct {
 	mu     sync.RWMutex
 	budget int64
 	used   int64
+	open   int // files without a name
 	byPath map[string]*kept
 	ring   []*kept
 	hand   int
@@ -106,11 +115,17 @@ func (k *keeper) add(e *kept) {
 		k.remove(old)
 	}
 	if e.cost > k.budget {
+		e.close()
 		return
 	}
 	e.place, k.byPath[e.path] = len(k.ring), e
 	k.ring = append(k.ring, e)
 	k.used += e.cost
+	for i := range e.forms {
+		if f := e.forms[i].file; f != nil && f.File != nil {
+			k.open++
+		}
+	}
 	k.shrink()
 }
 
@@ -144,12 +159,13 @@ func (k *keeper) remove(e *kept) {
 	k.ring = k.ring[:len(k.ring)-1]
 	delete(k.byPath, e.path)
 	k.used -= e.cost
+	k.open -= e.close()
 	e.place = -1
 }
 
 // shrink makes room. mu is held.
 func (k *keeper) shrink() {
-	for k.used > k.budget {
+	for k.used > k.budget || k.open > maxOpen {
 		if k.hand >= len(k.ring) {
 			k.hand = 0
 		}
@@ -177,11 +193,33 @@ func (e *kept) choose(s *Site, fields []message.Field) *File {
 	return e.forms[0].file.orNil()
 }
 
+// orNil is the file for one more user, nil where it is too long to be kept, or goes this
+// moment.
 func (f *File) orNil() *File {
-	if f.Body == nil {
-		return nil
+	if f.Body != nil {
+		return f
 	}
-	return f
+	for f.File != nil {
+		n := f.users.Load()
+		if n == 0 {
+			break
+		}
+		if f.users.CompareAndSwap(n, n+1) {
+			return f
+		}
+	}
+	return nil
+}
+
+// close lets go of what the forms hold, in its turn.
+func (e *kept) close() (files int) {
+	for i := range e.forms {
+		if f := e.forms[i].file; f != nil && f.File != nil {
+			files++
+			_ = f.Close() // it is in memory
+		}
+	}
+	return files
 }
 
 // read reads a path's file with its forms, nil where they are not to be kept.
@@ -197,11 +235,14 @@ func (s *Site) read(d *directory, path []byte, name string) *kept {
 			f.name += suffixes[coding]
 		}
 		if !f.read(d.root, began) || f.file == nil && i == 0 {
+			e.close()
 			return nil
 		}
 		if f.file != nil {
 			f.file.describe(e, name, coding, len(list) > 0)
-			e.cost += int64(len(f.file.Body))
+			if f.file.IsKept() {
+				e.cost += f.file.Size
+			}
 		}
 		e.forms = append(e.forms, f)
 	}
@@ -231,9 +272,31 @@ func (f *form) read(root *os.Root, now time.Time) bool {
 	if n, err := io.ReadFull(opened, body); int64(n) != opened.Size || err != nil && opened.Size > 0 {
 		return false
 	}
-	f.file.Body = body
-	after, err := opened.Stat()
-	return err == nil && stateOf(after) == f.state
+	if after, err := opened.Stat(); err != nil || stateOf(after) != f.state {
+		return false
+	}
+	if len(body) > inHeap {
+		f.file.File = newMemory(body)
+		f.file.users.Store(1)
+	}
+	if f.file.File == nil {
+		f.file.Body = body
+	}
+	return true
+}
+
+// newMemory makes a file without a name, nil where the kernel gives none.
+func newMemory(body []byte) *os.File {
+	fd, err := unix.MemfdCreate("weir-file", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "file in memory")
+	if _, err := f.Write(body); err != nil {
+		_ = f.Close() // the heap takes its place
+		return nil
+	}
+	return f
 }
 
 // describe sets what the client is told of a file that is kept.

@@ -2,6 +2,7 @@ package static
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,7 +69,7 @@ func (s *shelf) get(path, accept string) (text string, kept bool) {
 	}
 	b := make([]byte, f.Size)
 	f.ReadAt(b, 0)
-	return string(b), false
+	return string(b), f.IsKept()
 }
 
 // TestKept: what is kept is what is in the directory, whatever happens there, at the latest
@@ -211,6 +212,49 @@ func TestKeptMemory(t *testing.T) {
 	}
 }
 
+// TestKeptOpen: what is longer takes a descriptor, of which there are not many; who uses a
+// file that goes meanwhile still has it.
+func TestKeptOpen(t *testing.T) {
+	s := newShelf(t, 1<<30)
+	const many = maxOpen + 20
+	text := strings.Repeat("x", inHeap+1)
+	for i := range many {
+		s.put(fmt.Sprint("f", i), text)
+	}
+	settle()
+	k := s.at().keep
+	s.get("/f0", "")
+	used := s.Kept([]byte("/f0"), nil, time.Now())
+	if used == nil || used.Body != nil {
+		t.Fatalf("got %v", used)
+	}
+	for range 2 {
+		for i := range many {
+			s.get(fmt.Sprint("/f", i), "")
+			if k.open > maxOpen {
+				t.Fatalf("%d files are open", k.open)
+			}
+		}
+	}
+	k.drop(used.kept)
+	if used.orNil() == nil {
+		t.Error("who has it cannot have it for another")
+	}
+	used.Close()
+	b := make([]byte, used.Size)
+	if n, err := used.ReadAt(b, 0); n != len(text) || err != nil {
+		t.Errorf("got %d octets, %v", n, err)
+	}
+	used.Close()
+	if _, err := used.ReadAt(b, 0); err == nil || used.orNil() != nil {
+		t.Error("it is open after the last one has closed it")
+	}
+	k.add(&kept{path: "/x", place: -1, cost: 1 << 40})
+	if k.find([]byte("/x")) != nil {
+		t.Error("what does not fit is kept")
+	}
+}
+
 // TestKeptAtOnce: readers never get a mixture while files are put in place.
 func TestKeptAtOnce(t *testing.T) {
 	s := newShelf(t, 1<<20)
@@ -233,7 +277,14 @@ func TestKeptAtOnce(t *testing.T) {
 						return
 					}
 				}
-				if b := f.Body; b != nil && (int64(len(b)) != f.Size || len(b) == 0 || len(bytes.Trim(b, string(b[:1]))) > 0) {
+				b := make([]byte, f.Size+1)
+				if n := copy(b, f.Body); n > 0 {
+					b = b[:n]
+				} else {
+					n, _ := f.ReadAt(b, 0)
+					b = b[:n]
+				}
+				if int64(len(b)) != f.Size || len(b) == 0 || len(bytes.Trim(b, string(b[:1]))) > 0 {
 					t.Errorf("got a mixture of %d octets", len(b))
 				}
 				f.Close()
@@ -241,7 +292,7 @@ func TestKeptAtOnce(t *testing.T) {
 		})
 	}
 	for i := range 8 {
-		s.put("a", strings.Repeat(string(rune('0'+i)), 1+i*1000))
+		s.put("a", strings.Repeat(string(rune('0'+i)), 1+i*6000))
 		settle()
 	}
 	close(stop)
