@@ -119,7 +119,7 @@ func TestVerdictClient(t *testing.T) {
 
 func TestVerdictBackend(t *testing.T) {
 	web, admin := startEngine(t, startSlow(t, 50*time.Millisecond))
-	bounded(t, admin, load.Plan{Workload: load.Workload{Address: web}, Conns: 64}, verdict.Backend, "a request waits ")
+	bounded(t, admin, load.Plan{Workload: load.Workload{Address: web}, Conns: 16}, verdict.Backend, "a request waits ")
 }
 
 // TestVerdictNetwork: between client and Weir there is a line on which everything

@@ -27,6 +27,7 @@ func cacheableBody(path string, n int64) []byte {
 // TestRow51_KilledWithCacheOnDisk: what was stored is there after kill -9, what a request
 // made invalid is not, and what the disk has changed meanwhile is fetched anew.
 func TestRow51_KilledWithCacheOnDisk(t *testing.T) {
+	t.Parallel()
 	var asked, version atomic.Int64
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {

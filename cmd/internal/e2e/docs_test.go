@@ -60,6 +60,7 @@ func blocks(t *testing.T, page string) []block {
 // TestDocsTOML loads every TOML block of the documents. One that is meant to fail
 // says with which message: ```toml error="unknown key".
 func TestDocsTOML(t *testing.T) {
+	t.Parallel()
 	wants := regexp.MustCompile(`^toml error="([^"]+)"$`)
 	for _, page := range pages(t) {
 		for _, b := range blocks(t, page) {

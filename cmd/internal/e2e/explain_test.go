@@ -19,6 +19,7 @@ import (
 // the server where the request decides it, for requests that come to an [[l7]] and
 // through an [[l4]]. The same for ten thousand requests is in package l7.
 func TestExplainOfBinary(t *testing.T) {
+	t.Parallel()
 	w, web, edge := startExplained(t)
 	r := rand.New(rand.NewPCG(3, 3))
 	one := func(list ...string) string { return list[r.IntN(len(list))] }

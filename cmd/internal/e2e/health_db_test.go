@@ -252,6 +252,7 @@ func (n *pgNode) replica(t testing.TB) *pgNode {
 
 // TestPostgresHealth: every way to check a PostgreSQL server, well and not.
 func TestPostgresHealth(t *testing.T) {
+	t.Parallel()
 	n, ca := newPostgres(t)
 	tls := fmt.Sprintf("tls = \"require\"\nca = %q\nname = ", ca)
 	servers := []string{n.addr}
@@ -295,6 +296,7 @@ func TestPostgresHealth(t *testing.T) {
 // TestPostgresFailover: a pool for the primary follows a promotion, and one for the
 // replicas leaves a replica that is too far behind.
 func TestPostgresFailover(t *testing.T) {
+	t.Parallel()
 	first, _ := newPostgres(t)
 	second := first.replica(t)
 	servers := []string{first.addr, second.addr}
@@ -374,6 +376,7 @@ func wantRoleCut(t *testing.T, c net.Conn, since time.Time) {
 
 // TestRedisHealth: checks with and without a login, and a primary that changes.
 func TestRedisHealth(t *testing.T) {
+	t.Parallel()
 	a, b := startRedis(t), startRedis(t)
 	cli := func(addr string, args ...string) string {
 		t.Helper()
@@ -453,6 +456,7 @@ func (n *mariaNode) sql(t testing.TB, query string) {
 
 // TestMariaDBHealth: checks with and without a login, and the role by read_only.
 func TestMariaDBHealth(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t, t.TempDir())
 	n := newMariaDB(t, a, "db.example.com")
 	addr, socket := n.addr, n.socket

@@ -71,6 +71,7 @@ func bulkFile(t *testing.T) string {
 // TestPostgresModes: psql and pgbench through every mode. No transaction fails, all
 // are in the tables, TLS is verified in full, and the server sees it where it should.
 func TestPostgresModes(t *testing.T) {
+	t.Parallel()
 	n, ca := newPostgres(t)
 	m := newDatabaseModes(t, n.addr, n.addr, filepath.Join(n.dir, ".s.PGSQL."+n.port), ca)
 	const postgres = `protocol = "postgres"`

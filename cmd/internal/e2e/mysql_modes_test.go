@@ -68,6 +68,7 @@ func mysqlLoad(t *testing.T, addr, mode string, secure *tls.Config, workers, eac
 // No transaction fails, all rows are there, TLS is verified in full, and the server
 // sees it where it should.
 func TestMariaDBModes(t *testing.T) {
+	t.Parallel()
 	back := newAuthority(t, t.TempDir())
 	n := newMariaDB(t, back, "db.example.com", "localhost")
 	n.sql(t, mysqlAccounts+`CREATE USER native@localhost IDENTIFIED VIA mysql_native_password USING PASSWORD('river');

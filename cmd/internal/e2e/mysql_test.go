@@ -78,6 +78,7 @@ GRANT ALL ON rivers.* TO native@'127.0.0.1';
 // TestMySQLByName: one port, two MariaDB servers chosen by the name in the TLS hello,
 // TLS verified end to end, for each authentication plugin and client.
 func TestMySQLByName(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, t.TempDir())
 	a, b := newMariaDB(t, ca, "a.example.com", "localhost"), newMariaDB(t, ca, "b.example.com")
 	a.sql(t, mysqlAccounts)
@@ -280,6 +281,7 @@ func securePool(name string, ca *authority, certName, server string) string {
 // TestMySQLTerminated: Weir ends the clients' TLS, so that every account works by the
 // server's own nonce; behind it, a server in plain and one in TLS.
 func TestMySQLTerminated(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, t.TempDir())
 	n := newMariaDB(t, ca, "db.internal")
 	n.sql(t, mysqlAccounts)

@@ -148,6 +148,7 @@ func TestCertificateReload(t *testing.T) {
 
 // TestAccessLog: one record for each request and session, in both formats.
 func TestAccessLog(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"json", "logfmt"} {
 		t.Run(format, func(t *testing.T) {
 			o, l7, l4 := startOrigin(t, "a"), freeAddr(t), freeAddr(t)
@@ -276,6 +277,7 @@ func TestServiceManager(t *testing.T) {
 // TestRow57_ServiceManagerWatchdog: systemd hears again and again that all is well, and
 // nothing more from a process that is stopped.
 func TestRow57_ServiceManagerWatchdog(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 // TestPostgresAuthentication: which methods of login work where Weir ends TLS. A client
 // that binds SCRAM to its TLS channel notices that there is somebody between.
 func TestPostgresAuthentication(t *testing.T) {
+	t.Parallel()
 	n, ca := newPostgres(t)
 	m := newDatabaseModes(t, n.addr, n.addr, filepath.Join(n.dir, ".s.PGSQL."+n.port), ca)
 	const postgres = `protocol = "postgres"`

@@ -121,6 +121,7 @@ func (s *pgSession) run(query string) (value string, err error) {
 // TestPostgresCancel: a CancelRequest in clear ends the query that it is for, on
 // whichever of two servers it runs, and no other; psql's Ctrl-C does.
 func TestPostgresCancel(t *testing.T) {
+	t.Parallel()
 	a, _ := newPostgres(t)
 	b, _ := newPostgres(t)
 	addr := freeAddr(t)
@@ -140,7 +141,7 @@ func TestPostgresCancel(t *testing.T) {
 	for _, c := range []struct{ cancelled, other *pgSession }{{onA, onB}, {onB, onA}} {
 		ended := make(chan error, 2)
 		go func() { _, err := c.cancelled.run("SELECT pg_sleep(600)"); ended <- err }()
-		go func() { _, err := c.other.run("SELECT pg_sleep(3)"); ended <- err }()
+		go func() { _, err := c.other.run("SELECT pg_sleep(6)"); ended <- err }()
 		waitFor(t, patience, "both queries run", func() bool { return asleep(a) && asleep(b) })
 		conn := dial(t, addr)
 		conn.send("%s", pgMessage(0, "\x04\xd2\x16\x2e"+c.cancelled.key))
@@ -154,9 +155,9 @@ func TestPostgresCancel(t *testing.T) {
 			t.Errorf("the other query ended with %v", err)
 		}
 	}
-	if n := w.metric(t, `weir_l4_closed_total{listener="postgres-`+portOf(addr)+`",reason="cancel"`); n != 2 {
-		t.Errorf("%v sessions ended with the reason cancel", n)
-	}
+	waitFor(t, patience, "two sessions ended with the reason cancel", func() bool {
+		return w.metric(t, `weir_l4_closed_total{listener="postgres-`+portOf(addr)+`",reason="cancel"`) == 2
+	})
 
 	cmd := exec.Command("psql", "-X", "-At", "-d", fmt.Sprintf(
 		"host=b.example.com hostaddr=127.0.0.1 port=%s user=weir dbname=postgres sslmode=require", portOf(addr)),

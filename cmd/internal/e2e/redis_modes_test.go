@@ -47,6 +47,7 @@ func (r redisTools) benchmark(t *testing.T, n int, args ...string) {
 // TestRedisModes: redis-cli and redis-benchmark through every mode. Every command is
 // executed once, and TLS is verified in full.
 func TestRedisModes(t *testing.T) {
+	t.Parallel()
 	back, dir := newAuthority(t, t.TempDir()), t.TempDir()
 	cert, key := back.issue(t, "server", "db.example.com")
 	socket, secure := filepath.Join(dir, "s"), freeAddr(t)

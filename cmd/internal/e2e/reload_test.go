@@ -131,6 +131,7 @@ func TestReloadCommand(t *testing.T) {
 
 // TestWatchReloads: with --watch a saved file is taken up by itself.
 func TestWatchReloads(t *testing.T) {
+	t.Parallel()
 	a, b, addr := startOrigin(t, "a"), startOrigin(t, "b"), freeAddr(t)
 	w := startWeirWith(t, options{flags: []string{"--watch"}}, pool("app", a.addr)+web(addr, "app"))
 	c := newClient(t)
@@ -144,6 +145,7 @@ func TestWatchReloads(t *testing.T) {
 
 // TestReopensAccessLog: SIGUSR1 after a rename starts a new file.
 func TestReopensAccessLog(t *testing.T) {
+	t.Parallel()
 	o, addr := startOrigin(t, "a"), freeAddr(t)
 	dir := t.TempDir()
 	file := dir + "/access.log"

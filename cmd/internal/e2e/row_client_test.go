@@ -112,6 +112,7 @@ func TestRow21_SlowReader(t *testing.T) {
 // TestRow21_StalledReaderEnds: after the grace a client must take its minimum rate; one
 // that does not is reset.
 func TestRow21_StalledReaderEnds(t *testing.T) {
+	t.Parallel()
 	o, addr := startOrigin(t, "big"), freeAddr(t)
 	startWeir(t, pool("app", o.addr)+strings.Replace(web(addr, "app"), "[[l7.route]]",
 		"body_grace = \"1s\"\nbody_min_rate = \"64KiB\"\n[[l7.route]]", 1))
@@ -207,6 +208,7 @@ pool = %q
 
 // TestRow23_HalfClose: a FIN says "no more from me", not "I am gone".
 func TestRow23_HalfClose(t *testing.T) {
+	t.Parallel()
 	const size = 8 << 20
 	l7, l4, echo := freeAddr(t), freeAddr(t), freeAddr(t)
 	late := startScript(t, func(s *scripted, p *peer) {

@@ -17,6 +17,7 @@ import (
 // connections and resets new sessions, then answers requests with 503; what is there
 // goes on, nobody ends the process, and all is well when the memory is given back.
 func TestRow49_MemoryIsShort(t *testing.T) {
+	t.Parallel()
 	own, group := "96MiB", int64(256<<20)
 	if raced { // the detector takes several times as much
 		own, group = "512MiB", 1<<30

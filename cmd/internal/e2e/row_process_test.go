@@ -90,6 +90,7 @@ func TestRow54_ReloadsRace(t *testing.T) {
 
 // TestRow54_ReloadInDrain: a reload does not stop what SIGTERM began.
 func TestRow54_ReloadInDrain(t *testing.T) {
+	t.Parallel()
 	o, addr := startOrigin(t, "a"), freeAddr(t)
 	w := startWeirWith(t, options{unclean: true}, pool("app", o.addr)+web(addr, "app"))
 	got := make(chan string, 1)
@@ -113,6 +114,7 @@ func TestRow54_ReloadInDrain(t *testing.T) {
 // TestRow56_SigtermDrains: what is under way is finished, with Connection: close;
 // nothing new is taken.
 func TestRow56_SigtermDrains(t *testing.T) {
+	t.Parallel()
 	o, addr, raw := startOrigin(t, "a"), freeAddr(t), freeAddr(t)
 	echo := startScript(t, func(_ *scripted, p *peer) { io.Copy(p.TCPConn, p) })
 	w := startWeirWith(t, options{unclean: true, process: `drain_timeout = "10s"`},
@@ -159,6 +161,7 @@ func TestRow56_SigtermDrains(t *testing.T) {
 
 // TestRow56_DrainHasAnEnd: what does not finish within the drain's time is closed.
 func TestRow56_DrainHasAnEnd(t *testing.T) {
+	t.Parallel()
 	o, addr := startOrigin(t, "a"), freeAddr(t)
 	w := startWeirWith(t, options{unclean: true, process: `drain_timeout = "1s"`}, pool("app", o.addr)+web(addr, "app"))
 	p := dial(t, addr)

@@ -37,6 +37,7 @@ func wantAnswer(t *testing.T, addr, request string, want int) {
 
 // TestRow19_SlowHeaders: a head that trickles in has one limit for all of it.
 func TestRow19_SlowHeaders(t *testing.T) {
+	t.Parallel()
 	o, addr := startOrigin(t, "a"), freeAddr(t)
 	startWeir(t, pool("app", o.addr)+strings.Replace(web(addr, "app"), "[[l7.route]]",
 		"header_timeout = \"1s\"\n[[l7.route]]", 1))
@@ -148,6 +149,7 @@ func TestRow31_Tunnels(t *testing.T) {
 // TestRow38_SplitHello: however the hello is cut, the name in it decides; one that is
 // not finished decides nothing, though there is a default pool.
 func TestRow38_SplitHello(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, t.TempDir())
 	through, plain, edge := tlsOrigin(t, ca, "db.example.com"), startOrigin(t, "plain"), freeAddr(t)
 	fallback := startScript(t, func(_ *scripted, p *peer) { io.Copy(io.Discard, p) })
