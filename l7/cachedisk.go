@@ -29,8 +29,9 @@ func (s *Server) useDisk(st *cache.Store, c *conf.CacheDisk) {
 		var err error
 		t, err = disk.Open(disk.Options{Dir: c.Path, Size: int64(c.Size), Log: s.log})
 		if err != nil {
-			// It was probed a moment ago.
+			// It was probed a moment ago. The next reload tries again.
 			s.log.Error("cache on disk not opened; responses are stored in memory alone", "err", err)
+			c = nil
 		} else {
 			s.showDisk(st)
 		}

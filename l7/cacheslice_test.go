@@ -248,32 +248,48 @@ func TestSliceCutShort(t *testing.T) {
 // TestSlicesArePurged by all that names the resource.
 func TestSlicesArePurged(t *testing.T) {
 	f := newFilm(3 * sliceSize)
-	for _, key := range []string{"", "key = { headers = [\"X-Lang\"] }\n"} {
-		r := newRig(t, slicedRig+key, newHTTPOrigin(t, f.ServeHTTP).addr)
-		for _, p := range []Purge{
-			{URL: "http://www.example.com/film"},
-			{URL: "http://www.example.com/film", Soft: true},
-			{Prefix: "http://www.example.com/fi"},
+	disk := func() string { return fmt.Sprintf("[cache.disk]\npath = %q\nsize = \"32MiB\"\n", t.TempDir()) }
+	const byField = "key = { headers = [\"X-Lang\"] }\n"
+	for _, config := range []string{slicedRig, slicedRig + byField, disk() + slicedRig, disk() + slicedRig + byField} {
+		r := newRig(t, config, newHTTPOrigin(t, f.ServeHTTP).addr)
+		if strings.HasPrefix(config, "[cache.disk]") {
+			eventually(t, "the disk", r.server.store.Disk().Ready)
+		}
+		fill := func(c *client, path string) {
+			d, before := r.server.store.Disk(), uint64(0)
+			if d != nil {
+				before = d.Stats().Stored
+			}
+			c.seek(path, "bytes=0-9")
+			if d != nil {
+				eventually(t, "the slice on disk", func() bool { return d.Stats().Stored > before })
+			}
+			f.fetched()
+		}
+		for i, p := range []Purge{
+			{URL: "http://www.example.com/film0"},
+			{URL: "http://www.example.com/film1", Soft: true},
+			{Prefix: "http://www.example.com/film2"},
 			{Host: "www.example.com"},
 			{Tag: "films"},
 			{All: true},
 		} {
-			c := r.dial()
-			c.seek("/film", "bytes=0-9")
-			f.fetched()
-			if n, err := r.server.PurgeCache(p); n == 0 || err != nil { // the one before may still be there
+			c, path := r.dial(), fmt.Sprintf("/film%d", i)
+			fill(c, path)
+			if n, err := r.server.PurgeCache(p); n == 0 || err != nil { // those before may still be there
 				t.Errorf("%+v dropped %d, %v", p, n, err)
 			}
-			c.seek("/film", "bytes=0-9")
+			c.seek(path, "bytes=0-9")
 			if list := f.fetched(); len(list) != 1 {
 				t.Errorf("%+v: asked for %q afterwards", p, list)
 			}
 		}
 		c := r.dial()
-		c.send("DELETE /film HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
+		fill(c, "/old")
+		c.send("DELETE /old HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
 		c.response("DELETE")
 		f.fetched()
-		c.seek("/film", "bytes=0-9")
+		c.seek("/old", "bytes=0-9")
 		if list := f.fetched(); len(list) != 1 {
 			t.Errorf("after DELETE asked for %q", list)
 		}

@@ -120,8 +120,9 @@ func (d *onDisk) take(l *loading, key []byte, req *message.Request, now time.Tim
 			o.Tags = append(o.Tags, label[1:])
 		}
 	}
-	// Nobody is to see a body that may turn out to be broken at its end.
-	if !l.Verify() {
+	// Nobody is to see a body that may turn out to be broken at its end. What memory has
+	// no room for, since a reload, need not be read.
+	if s.tooLarge(&o, l.Length) || !l.Verify() {
 		return false
 	}
 	f, err := s.Begin(&o)

@@ -12,8 +12,7 @@ import (
 
 // Item is an object to be stored, without its body. Begin copies all of it.
 type Item struct {
-	// Key is the whole key, compared in full; 1 byte to 64 KiB. It must not begin with
-	// the byte 0xFF, which keys of slices begin with.
+	// Key is the whole key, compared in full; 1 byte to 64 KiB.
 	Key []byte
 	// Labels are what purges name, at most 64 KiB together.
 	Labels [][]byte
