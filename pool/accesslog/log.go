@@ -47,7 +47,8 @@ type Log struct {
 	closed     bool
 	next       *target // set by Reopen for the writer to take over
 
-	wake     chan struct{} // capacity 1: there is something to write
+	begun    chan struct{} // capacity 1: a batch has its first line
+	wake     chan struct{} // capacity 1: there is something to write, or another target
 	closing  chan struct{}
 	done     chan struct{} // the writer has ended
 	deadline atomic.Int64  // unix nanoseconds; 0 until Close sets when the writer gives up
@@ -95,6 +96,7 @@ func newLog(c conf.AccessLog, reg *metric.Registry, log *slog.Logger) *Log {
 		errors:     reg.Counter(metric.AccessLogErrors),
 		panics:     reg.Counter(metric.Panics, "accesslog"),
 		maxBatches: max(minBatches, int((int64(c.Buffer)+batchSize-1)/batchSize)),
+		begun:      make(chan struct{}, 1),
 		wake:       make(chan struct{}, 1),
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
@@ -172,14 +174,20 @@ func (l *Log) room(n int) bool {
 	}
 	if l.cur.buf != nil {
 		l.full = append(l.full, l.cur)
-		select {
-		case l.wake <- struct{}{}:
-		default: // it is awake already
-		}
+		tell(l.wake)
 	}
 	l.cur = batch{buf: pool.Get(batchSize)}
 	l.batches++
+	tell(l.begun)
 	return true
+}
+
+// tell tells the writer something, unless it is told already.
+func tell(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 func (l *Log) pendingBytes() float64 {
@@ -210,6 +218,7 @@ func (l *Log) Reopen() error {
 		l.next.close() // two in a row, and the writer has not even seen the first
 	}
 	l.next = t
+	tell(l.wake) // the old file may be deleted, and is to give back its room on the disk
 	return nil
 }
 

@@ -19,13 +19,16 @@ type writer struct {
 func (w *writer) run() {
 	defer close(w.log.done)
 	defer func() { w.target.close() }()
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(flushEvery)
+	defer timer.Stop()
 	for {
 		last := false
 		select {
+		case <-w.log.begun: // where no line is written, nobody wakes
+			timer.Reset(flushEvery)
+			continue
 		case <-w.log.wake:
-		case <-tick.C:
+		case <-timer.C:
 		case <-w.log.closing:
 			last = true
 		}
