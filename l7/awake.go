@@ -54,6 +54,10 @@ func (a *awake) remove(c *conn) {
 // count is how many there are.
 func (a *awake) count() int64 { return a.n.Load() }
 
+// IsStill reports whether no goroutine serves a connection. While that is so, the next to
+// do something is a loop. Any goroutine may ask.
+func (s *Server) IsStill() bool { return s.awake.count() == 0 }
+
 // each calls visit for every connection, which stays in the book meanwhile. visit must
 // neither block nor call add or remove.
 func (a *awake) each(visit func(*conn)) {

@@ -159,7 +159,7 @@ func (e *Engine) guardMemory(ctx context.Context) {
 		}
 		e.guardOnce(g)
 		wait := memoryTick
-		if g.mayRest() {
+		if g.mayRest() && e.l7.IsStill() { // goroutines may be busy while no loop is
 			wait = e.rest.interval(memoryTick)
 		}
 		timer.Reset(wait)
