@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,15 @@ func has(t *testing.T, fd int) string {
 // TestSmallWritesArePutOff: to the end of the round, or until there are many of them, and
 // never behind what was written later.
 func TestSmallWritesArePutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
 	l, _ := newLoop(t)
 	a, peerA, _ := rawPair(t, l)
 	b, peerB, _ := rawPair(t, l)
@@ -91,13 +101,20 @@ func TestSmallWritesArePutOff(t *testing.T) {
 			t.Errorf("a large write sent %d octets: %.10q", len(got), got)
 		}
 		write(a, "small ")
+		if _, err := a.SendFile([]byte("head "), file, 0, 4); err != nil {
+			t.Error(err)
+		}
+		if got := has(t, peerA); got != "small head file" {
+			t.Errorf("a file sent %q", got)
+		}
+		write(a, "small ")
 		if _, err := a.Writev([][]byte{[]byte("v"), []byte("w")}); err != nil {
 			t.Error(err)
 		}
 		if got := has(t, peerA); got != "small vw" {
 			t.Errorf("a vector sent %q", got)
 		}
-		if n := a.Taken(); n != uint64(len("one two small vwsmall ")+len(large)) {
+		if n := a.Taken(); n != uint64(len("one two small vwsmall small head file")+len(large)) {
 			t.Errorf("taken: %d", n)
 		}
 		for range putOffCount / 2 {

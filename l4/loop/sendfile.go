@@ -52,8 +52,13 @@ func (c *Conn) sendFileRaw(s sending, src *os.File) (int64, error) {
 	if c.closed.Load() {
 		return 0, c.opError("sendfile", net.ErrClosed)
 	}
+	c.catchUp()
+	if o.lost != nil {
+		return 0, c.opError("sendfile", o.lost)
+	}
 	if len(o.backlog) == 0 {
 		done, err := s.once(o.fd, int(src.Fd()))
+		o.taken += uint64(s.sent)
 		switch {
 		case err == io.ErrUnexpectedEOF:
 			return s.sent, err
