@@ -20,21 +20,40 @@ type cancelled struct {
 
 func (c *cancelled) server(t *testing.T, name string) string {
 	return origin(t, func(conn *net.TCPConn) {
-		b := make([]byte, 1024)
-		n, _ := conn.Read(b)
+		b := readUntil(conn, pgCancel())
 		c.mu.Lock()
-		c.got = append(c.got, name+" "+string(b[:n]))
+		c.got = append(c.got, name+" "+b)
 		c.mu.Unlock()
 	})
 }
 
+// readUntil reads what ends with last, which may come in pieces.
+func readUntil(c net.Conn, last string) (got string) {
+	b := make([]byte, 1024)
+	for !strings.HasSuffix(got, last) {
+		n, err := c.Read(b)
+		if got += string(b[:n]); err != nil {
+			break
+		}
+	}
+	return got
+}
+
 func (c *cancelled) want(t *testing.T, want ...string) {
 	t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	slices.Sort(c.got)
-	if !slices.Equal(c.got, want) {
-		t.Errorf("servers got %q, want %q", c.got, want)
+	sorted := func() []string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		slices.Sort(c.got)
+		return slices.Clone(c.got)
+	}
+	// A client is not kept waiting for a server that is slow.
+	got := sorted()
+	for end := time.Now().Add(patience); len(got) < len(want) && time.Now().Before(end); got = sorted() {
+		time.Sleep(time.Millisecond)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("servers got %q, want %q", got, want)
 	}
 }
 

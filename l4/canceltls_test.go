@@ -19,9 +19,7 @@ func TestPostgresCancelByTLS(t *testing.T) {
 	server := func(by *authority, answer string) string {
 		_, pair := by.issue("b.example.com", time.Hour)
 		return origin(t, func(c *net.TCPConn) {
-			head := make([]byte, 256)
-			n, _ := c.Read(head)
-			got <- string(head[:n])
+			got <- readUntil(c, pgSSLRequest)
 			io.WriteString(c, answer)
 			conn := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}})
 			b, _ := io.ReadAll(io.LimitReader(conn, int64(len(pgCancel()))))
