@@ -111,8 +111,9 @@ func (s *Store) publish(o *Object, f *Fill) error {
 		sh.mu.Unlock()
 		return ErrPurged
 	}
-	held := *o
-	seen, hit := s.purges.hits(s, &held, e.hash)
+	held, tags := *o, e.tagsOf(s.arena.bytes(e.first))
+	s.purges.stored.add(tags)
+	seen, hit := s.purges.hits(s, &held, e.hash, tags)
 	if hit {
 		sh.mu.Unlock()
 		return ErrPurged

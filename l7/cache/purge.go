@@ -46,12 +46,15 @@ type purges struct {
 
 	sweep sync.Mutex // held by who sweeps; before mu
 
+	stored tagFilter
+
 	mu     sync.Mutex
-	recent [recentPurges]*purge // the oldest is replaced; those of keys are not among them
+	tags   tagPurges            // guarded by mu
+	recent [recentPurges]*purge // the oldest is replaced; those of keys and tags are not among them
 	begun  int                  // how many have stood in recent
 }
 
-// recentPurges is how many purges of more than a key are remembered. What was fetched before
+// recentPurges is how many purges of more than a key or a tag are remembered. What was fetched before
 // the oldest of them is not stored.
 const recentPurges = 1024
 
@@ -62,8 +65,8 @@ func (s *Store) Epoch() Epoch { return Epoch(s.purges.epoch.Load()) + 1 }
 // those that derive from others not counted. It takes effect before the first of them is
 // touched, for what is being fetched as well: no Lookup that begins after Purge was called
 // and returns after Purge took its lock finds what it hits, and no Lookup after Purge
-// returned does. It looks at every object unless sel names a key, some 20 million in a
-// second; purges that come meanwhile are carried out together.
+// returned does. It looks at every object unless sel names a key, or a tag that none has,
+// some 20 million in a second; purges that come meanwhile are carried out together.
 func (s *Store) Purge(sel *Selector, now time.Time) int {
 	if sel.Key != nil {
 		there := s.purgeDisk(sel)
@@ -83,7 +86,9 @@ func (s *Store) Purge(sel *Selector, now time.Time) int {
 	}
 	there := s.purgeDisk(sel)
 	defer s.purgeDisk(sel)
-	s.purges.begin(p)
+	if !s.purges.begin(p) {
+		return 0
+	}
 	s.purges.sweep.Lock()
 	defer s.purges.sweep.Unlock()
 	if !p.swept {
@@ -96,15 +101,24 @@ func (s *Store) Purge(sel *Selector, now time.Time) int {
 	return p.hit
 }
 
-// begin puts a purge into force.
-func (u *purges) begin(p *purge) {
+// begin puts a purge into force, and reports whether there may be something in the index
+// that it hits. What is put there from now on is held against it.
+func (u *purges) begin(p *purge) (any bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p.epoch = Epoch(u.epoch.Add(1))
-	u.recent[u.begun%recentPurges] = p
-	u.begun++
+	if p.Tag != nil {
+		u.tags.add(p.tag, p.epoch, p.Soft)
+		if !u.stored.has(p.tag) {
+			return false
+		}
+	} else {
+		u.recent[u.begun%recentPurges] = p
+		u.begun++
+	}
 	next := append(slices.Clone(u.pending()), p)
 	u.active.Store(&next)
+	return true
 }
 
 // pending returns the purges that are not carried out yet.
@@ -128,9 +142,9 @@ func (u *purges) end(list []*purge) {
 }
 
 // hits reports whether a purge since o was fetched keeps it from being stored, and the
-// number of purges it was held against. Where only soft ones hit it, its Meta expires. The
-// shard of its hash is locked.
-func (u *purges) hits(s *Store, o *Object, hash uint64) (seen uint32, hit bool) {
+// number of purges it was held against. Where only soft ones hit it, its Meta expires. tags
+// are the hashes of its tags. The shard of its hash is locked.
+func (u *purges) hits(s *Store, o *Object, hash uint64, tags []byte) (seen uint32, hit bool) {
 	now := u.epoch.Load()
 	if o.Since == 0 || uint32(o.Since) > now {
 		return now, false
@@ -140,6 +154,13 @@ func (u *purges) hits(s *Store, o *Object, hash uint64) (seen uint32, hit bool) 
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	hard, soft := u.tags.hits(tags, o.Since)
+	if hard {
+		return now, true
+	}
+	if soft {
+		o.Meta.Expire(time.Unix(0, o.Meta.Received))
+	}
 	for i := u.begun - 1; i >= 0; i-- {
 		if i < u.begun-recentPurges {
 			return now, true // nobody knows any more what it was
@@ -148,7 +169,7 @@ func (u *purges) hits(s *Store, o *Object, hash uint64) (seen uint32, hit bool) 
 		switch {
 		case p.epoch < o.Since:
 			return now, false
-		case !p.hitsObject(s, o):
+		case !p.hitsKey(o.Key):
 		case !p.Soft:
 			return now, true
 		default:
@@ -156,18 +177,6 @@ func (u *purges) hits(s *Store, o *Object, hash uint64) (seen uint32, hit bool) 
 		}
 	}
 	return now, false
-}
-
-func (p *purge) hitsObject(s *Store, o *Object) bool {
-	if p.Tag == nil {
-		return p.hitsKey(o.Key)
-	}
-	for _, tag := range o.Tags {
-		if s.hash(tag) == p.tag {
-			return true
-		}
-	}
-	return hasTag(o.raw, p.tag)
 }
 
 // hitsKey is for purges by anything but a tag.

@@ -123,7 +123,7 @@ func TestPurgeHitsWhatIsFetched(t *testing.T) {
 		ref.Release()
 		o.Since = s.Epoch()
 		for range recentPurges + 1 {
-			s.Purge(&Selector{Tag: []byte("other")}, testNow)
+			s.Purge(&Selector{Host: []byte("other")}, testNow)
 		}
 		if f, err := s.Begin(o); !errors.Is(err, ErrPurged) {
 			f.Abort(nil)

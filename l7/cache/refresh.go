@@ -40,7 +40,7 @@ func (s *Store) Refresh(ref *Ref, meta *policy.Meta, head []byte, since Epoch) b
 	sp.announce()
 	replaced := s.replace(ref.id, id, func(*entry, *entry) bool {
 		o := Object{Key: ref.Key(), Meta: *meta, Since: since, raw: from.tagsOf(ref.first)}
-		seen, hit := s.purges.hits(s, &o, e.hash)
+		seen, hit := s.purges.hits(s, &o, e.hash, o.raw)
 		e.meta, e.seen = *meta, seen
 		return !hit && o.Meta == *meta
 	})

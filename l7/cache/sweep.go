@@ -12,9 +12,11 @@ func (s *Store) carryOut(list []*purge) {
 		return
 	}
 	last := uint32(list[len(list)-1].epoch)
+	s.purges.stored.begin()
 	for i := range s.shards {
 		s.sweepShard(&s.shards[i], list, last)
 	}
+	s.purges.stored.end()
 	s.purges.end(list)
 	for _, p := range list {
 		p.swept = true
@@ -48,6 +50,7 @@ func (s *Store) sweepBucket(sh *shard, b uint32, list []*purge, last uint32, gon
 		e := s.entries.at(id)
 		if e.is(derived) || s.suffer(e, list, true) {
 			e.seen = max(e.seen, last)
+			s.purges.stored.keep(e.tagsOf(s.arena.bytes(e.first)))
 			id = e.next
 			continue
 		}
