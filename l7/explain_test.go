@@ -154,7 +154,10 @@ func TestExplainAgrees(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	c := rg.dial()
 	seen, mirrored := map[string]int{}, 0
-	for i := 0; i < 10_000 && !(raceEnabled && i%500 == 0 && unseen(seen) == ""); i++ {
+	for i := range 10_000 {
+		if raceEnabled && i%500 == 0 && unseen(seen) == "" {
+			break
+		}
 		method, head := randomHead(r)
 		client := netip.MustParseAddrPort(c.LocalAddr().String())
 		want, err := rg.server.Explain(snap, Question{Listener: "web", Head: []byte(head), Client: client})
