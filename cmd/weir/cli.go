@@ -60,8 +60,8 @@ The exit code is 0 whatever becomes of the request.`
 }
 
 func (sessionsListCmd) Help() string {
-	return `Sessions are the connections that an [[l4]] passes through. WebSockets and CONNECT tunnels of an [[l7]] are listed
-with them; its other connections are not.
+	return `Sessions are the connections that an [[l4]] passes through. WebSockets and CONNECT tunnels of an
+[[l7]] are listed with them; its other connections are not.
 The process is found as weir reload finds it.`
 }
 

@@ -16,7 +16,7 @@ import (
 const sessionsTimeout = 30 * time.Second
 
 type sessionsCmd struct {
-	List  sessionsListCmd  `cmd:"" help:"List the live L4 sessions of a running Weir, and its WebSockets and CONNECT tunnels."`
+	List  sessionsListCmd  `cmd:"" help:"List the live L4 sessions, WebSockets and CONNECT tunnels of a running Weir."`
 	Close sessionsCloseCmd `cmd:"" help:"Reset live L4 sessions and tunnels of a running Weir."`
 }
 
