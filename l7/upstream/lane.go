@@ -122,7 +122,7 @@ func (w *laneConn) Ready(loop.Events) {
 		c.loop.user.Progress()
 		return
 	}
-	if !c.loop.nc.IsQuiet(false) {
+	if !c.loop.nc.IsQuiet(false) || c.loop.nc.Backlogged() { // see put
 		c.counters.stale.Add(1)
 		c.loop.lane.discard(c)
 	}
