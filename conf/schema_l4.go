@@ -93,7 +93,8 @@ func l4Keys() []key[L4] {
 		{
 			name: "protocol", def: `"auto"`,
 			value: one(func(l *L4) *string { return &l.Protocol }, choice("auto", "tls", "postgres", "mysql", "quic")),
-			doc: "What clients speak. `auto`: TLS if the first byte says so, else anything. `tls`: only TLS. " +
+			doc: "What clients speak. `auto`: TLS if the first byte says so, else anything. `tls`: only TLS; " +
+				"a connection then counts from its first bytes on, or from about a second (TCP_DEFER_ACCEPT). " +
 				"`postgres`: PostgreSQL, whose TLS starts after a request for it. `mysql`: MySQL and MariaDB, the " +
 				"same; with routes Weir speaks first in the server's place. See docs/databases.md. " +
 				"On UDP, `auto` is QUIC if the first datagram says so, else anything, and `quic` is only QUIC.",

@@ -60,7 +60,11 @@ func (l *Listener) options() options {
 		return newOptions(&conf.ListenSocket{Mark: l.Conf.Socket.Mark}) // all that a UDP socket has of them
 	}
 	if l.Conf != nil {
-		return newOptions(&l.Conf.Socket)
+		o := newOptions(&l.Conf.Socket)
+		if l.Conf.Protocol == "tls" {
+			o[8] = deferred
+		}
+		return o
 	}
 	return newOptions(&l.Socket)
 }

@@ -15,10 +15,11 @@ import (
 )
 
 // numOptions is how many options a listening socket has.
-const numOptions = 8
+const numOptions = 9
 
-// options are the values of listenOptions that clients' connections take over from
-// their listening socket. The zero value is what a new socket has.
+// options are the values of listenOptions: those that clients' connections take over from
+// their listening socket, and how that socket waits. The zero value is what a new socket
+// has.
 type options [numOptions]int
 
 // listenOptions says how each value is set. One that is only used with another is
@@ -36,7 +37,13 @@ var listenOptions = [numOptions]struct {
 	{"tcp_user_timeout", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, false},
 	{"tcp_fast_open_queue", unix.IPPROTO_TCP, unix.TCP_FASTOPEN, false},
 	{"mark", unix.SOL_SOCKET, unix.SO_MARK, false},
+	{"protocol", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, false},
 }
+
+// deferred makes the kernel hand connections over when the client has sent something, or
+// after this many seconds. It is for protocols in which the client speaks first: a session
+// then begins with its first bytes, which spares the loop a wake-up for each.
+const deferred = 1
 
 // newOptions gives the values for c. The kernel counts probes in whole seconds.
 func newOptions(c *conf.ListenSocket) options {

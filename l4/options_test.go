@@ -1,6 +1,8 @@
 package l4
 
 import (
+	"errors"
+	"io"
 	"net"
 	"runtime"
 	"strings"
@@ -70,6 +72,19 @@ func TestListenerOptions(t *testing.T) {
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE}:      0,
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}: 0,
 	})
+}
+
+// TestSilentClientsOfTLS are left to the kernel at first, and end all the same.
+func TestSilentClientsOfTLS(t *testing.T) {
+	w := newWorld(t, worldOptions{loops: 1}, poolOf("p", origin(t, echo)))
+	addr := w.simple(conf.L4{Protocol: "tls", SniffTimeout: 50 * time.Millisecond})
+	silent := dial(t, addr)
+	if n := w.srv.Sessions(); n != 0 {
+		t.Errorf("%d sessions before the first byte", n)
+	}
+	if _, err := silent.Read(make([]byte, 1)); err != io.EOF && !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("a silent client gets %v", err)
+	}
 }
 
 // An option that cannot be is refused with its name, and nothing changes.
