@@ -322,3 +322,27 @@ func TestFirstOctet(t *testing.T) {
 	f("bytes=12", 0, false)
 	f("bytes=0-\r\nRange: bytes=5-", 0, false)
 }
+
+// FuzzFirstOctet: the slice that is asked for first is the one in which the range begins,
+// by the parser that knows the length.
+func FuzzFirstOctet(f *testing.F) {
+	for _, value := range []string{
+		"bytes=0-", "bytes=17-20", "BYTES=5-4", "bytes=-20", "bytes=1-2,4-5", "bytes= 7-8 ", "bytes=9223372036854775808-",
+		"bytes=+1-2", "bytes=1-2,", "bytes=,1-2", "items=0-1", "bytes=00000000000000000000000001-", "bytes=-", "bytes=1 -2",
+	} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		const size = 1 << 40
+		var req message.Request
+		req.Fields = []message.Field{{Known: message.Range, Name: []byte("Range"), Value: []byte(value)}}
+		at, ok := firstOctet(&req)
+		if at < 0 || at > farthest {
+			t.Fatalf("%q: begins at %d", value, at)
+		}
+		spans, good := message.ParseRanges([]byte(value), size, nil)
+		if ok && good && len(spans) == 1 && !strings.HasPrefix(value[len("bytes="):], "-") && spans[0].Start != at {
+			t.Errorf("%q: begins at %d, want %d", value, at, spans[0].Start)
+		}
+	})
+}
