@@ -153,7 +153,7 @@ func l7FieldKeys() []key[L7] {
 		{
 			name: "trusted_proxies", none: "no peer is trusted",
 			value: many(func(l *L7) *[]string { return &l.TrustedProxies }, network()),
-			doc:   "Peers whose X-Forwarded fields are kept and appended to. Those of others are replaced. " +
+			doc: "Peers whose X-Forwarded fields are kept and appended to. Those of others are replaced. " +
 				"`source_hash` and `hash` go by the client that they speak for.",
 		},
 		{
