@@ -3,12 +3,15 @@ package l7
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,4 +131,61 @@ func TestTunnelsPageByPage(t *testing.T) {
 		c.wantClosed()
 	}
 	r.untilNoTunnel(t)
+}
+
+// TestTunnelsComeAndGoWhileSeen: whoever looks at tunnels, or ends some, does so while
+// others begin and end.
+func TestTunnelsComeAndGoWhileSeen(t *testing.T) {
+	t.Parallel()
+	certFile, keyFile, roots := newCert(t, "www.example.com")
+	secure := fmt.Sprintf("[l7.tls]\ncerts = [{ cert = %q, key = %q }]\n", certFile, keyFile)
+	for _, config := range []string{connecting, strings.Replace(connecting, "[[l7.connect]]", secure+"[[l7.connect]]", 1)} {
+		r := newLoopRig(t, config, newShout(t))
+		var wg sync.WaitGroup
+		var going atomic.Int32
+		for range 6 {
+			going.Add(1)
+			wg.Go(func() {
+				defer going.Add(-1)
+				for range 12 {
+					r.comeAndGo(t, config != connecting, roots)
+				}
+			})
+		}
+		for n := 0; going.Load() > 0; n++ {
+			p, err := r.front.List(t.Context(), l4.Filter{}, 0, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range p.Sessions {
+				if n%4 == 0 { // it may have ended by itself
+					r.front.End(t.Context(), l4.Filter{ID: p.Sessions[i].ID})
+				}
+			}
+			time.Sleep(time.Millisecond)
+		}
+		wg.Wait()
+		r.untilNoTunnel(t)
+		r.wantListed(t, l4.Filter{}, 0)
+	}
+}
+
+// comeAndGo is a tunnel for a moment, if it is not ended before.
+func (r *rig) comeAndGo(t *testing.T, secured bool, roots *x509.CertPool) {
+	nc, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(clientPatience))
+	if secured {
+		nc = tls.Client(nc, &tls.Config{RootCAs: roots, ServerName: "www.example.com"})
+	}
+	const to = "db.example.com:5432"
+	fmt.Fprintf(nc, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\nabc", to, to)
+	_, err = io.CopyN(io.Discard, nc, 80)
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		t.Error("the tunnel neither moves nor ends")
+	}
 }
