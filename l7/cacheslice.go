@@ -50,6 +50,7 @@ const (
 	unsliced         = -1
 	unslicedForUsers = -2 // for requests with Authorization
 	inSlices         = -3 // not that, but that all of it is answered from slices
+	replaced         = -4 // not that, but that a version, whose tag follows, is an old one
 )
 
 // appendSliceKey appends the key of a slice. It begins with that of the whole, so that it
@@ -194,10 +195,11 @@ func (x *exchange) beginSlices() (first int64, ok bool) {
 	s := &c.slices
 	if s.on && !x.fitsSlice() {
 		// What told the length is of another version than what is asked for.
+		_, head := cutServer(c.ref.Head())
+		x.changeSlices(head.Get("etag"))
 		c.ref.Release()
-		c.rc.dropSlices(c.key, false, time.Now())
 		s.on = false
-		return s.at, true
+		return s.at, !c.isUnsliced(x)
 	}
 	_, head := cutServer(c.ref.Head())
 	part, ok := policy.ParseContentRange(head.Get("content-range"))

@@ -118,6 +118,35 @@ func TestSlicesOfAnotherVersionInFront(t *testing.T) {
 	}
 }
 
+// TestSlicesOfServersThatDisagree: servers that have different tags for the same file cost
+// two responses; from then on clients get it as it comes.
+func TestSlicesOfServersThatDisagree(t *testing.T) {
+	f := newFilm(8 * sliceSize)
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, req *http.Request) {
+		from := 0
+		fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Etag", fmt.Sprintf("\"of server %d\"", from/sliceSize%2))
+		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(f.body))
+	})
+	r := newRig(t, longRig, o.addr)
+	for i := range 6 {
+		c := r.dial()
+		fields, want := "", string(f.body)
+		if i%2 == 1 {
+			fields, want = "Range: bytes=70000-\r\n", want[70000:]
+		}
+		c.send("GET /film HTTP/1.1\r\nHost: www.example.com\r\n%s\r\n", fields)
+		_, body, err := c.response("GET")
+		if i >= 2 && (err != nil || body != want) || !strings.HasPrefix(want, body) {
+			t.Errorf("request %d: %d octets, %v", i, len(body), err)
+		}
+	}
+	if !strings.Contains(r.log.String(), "servers do not agree on the ETag") {
+		t.Error("the log does not tell of it")
+	}
+}
+
 // TestSlicesPrefetchFails: that a slice could not be fetched ahead does not break the
 // response off when it can be fetched then.
 func TestSlicesPrefetchFails(t *testing.T) {

@@ -132,7 +132,8 @@ func (x *exchange) fitsSlice() bool {
 }
 
 // nextSlice goes on with the slice behind the one that was read. Where the resource has
-// become another one meanwhile, what is stored of it goes, and the response breaks off.
+// become another one meanwhile, what is stored of it goes, and the response breaks off
+// unless a server still has the old one.
 func (x *exchange) nextSlice() ([]byte, error) {
 	c := &x.cached
 	if err := x.flushBody(); err != nil {
@@ -150,8 +151,10 @@ func (x *exchange) nextSlice() ([]byte, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	if !x.fitsSlice() {
-		c.rc.dropSlices(c.key, false, time.Now())
-		return nil, errChanged
+		_, head := cutServer(c.ref.Head())
+		x.changeSlices(head.Get("etag"))
+		c.ref.Release()
+		return x.relayRest() // another server may still have the old one
 	}
 	x.prefetchSlice()
 	return x.readStored()
