@@ -160,8 +160,12 @@ func (h *half) copy() {
 	}
 }
 
-// fail notes an error of reading, which may be the end.
+// fail notes an error of reading, which may be the end. crypto/tls takes an end without a
+// close_notify for one, which is a cut.
 func (h *half) fail(err error) {
+	if c := h.t.c; err == io.EOF && h.up && c.tls != nil && !c.tls.notified.Load() {
+		err = io.ErrUnexpectedEOF
+	}
 	h.err = err
 	if err != io.EOF {
 		h.t.broke(h.unread, err)

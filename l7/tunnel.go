@@ -154,6 +154,28 @@ func (t *tunnel) interrupt() {
 // reads it, and that one may be writing to the other: see half.move.
 func (t *tunnel) close() {
 	t.interrupt()
-	_ = t.client.Close() // the octets have gone or were counted as lost
-	_ = t.server.Close()
+	switch loop.TunnelCause(t.cause.Load()) {
+	case loop.TunnelDone, loop.TunnelIdle:
+		_ = t.client.Close() // the octets have gone or were counted as lost
+		_ = t.server.Close()
+	default:
+		cut(t.client)
+		cut(t.server)
+	}
+}
+
+// cut closes a connection by an RST, and under TLS without a close_notify: its peer must
+// not take what it has got for all.
+func cut(c net.Conn) {
+	if w, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = w.NetConn()
+	}
+	switch r := c.(type) {
+	case interface{ Reset() error }:
+		_ = r.Reset() // closes
+		return
+	case interface{ SetLinger(sec int) error }:
+		_ = r.SetLinger(0)
+	}
+	_ = c.Close()
 }

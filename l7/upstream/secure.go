@@ -18,6 +18,14 @@ type wire struct {
 	hushed bool // read only what is there already
 }
 
+// Reset closes the connection by an RST.
+func (w *wire) Reset() error {
+	if l, ok := w.Conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0) // a unix socket has none
+	}
+	return w.Conn.Close()
+}
+
 func (w *wire) Read(p []byte) (int, error) {
 	if w.hushed {
 		return 0, os.ErrDeadlineExceeded // one that crypto/tls forgets
