@@ -79,7 +79,7 @@ func bounded(t *testing.T, admin string, plan load.Plan, want verdict.Bound, lin
 	plan.Kind, plan.Loops = load.HTTP1, 1
 	plan.Warmup, plan.Duration = 200*time.Millisecond, time.Second
 	var last string
-	for range 10 {
+	for range 20 {
 		judge := watchRun(t.Context(), admin, &plan)
 		r, err := load.Run(t.Context(), plan)
 		v, e := judge(r)
@@ -118,8 +118,8 @@ func TestVerdictClient(t *testing.T) {
 }
 
 func TestVerdictBackend(t *testing.T) {
-	web, admin := startEngine(t, startSlow(t, 50*time.Millisecond))
-	bounded(t, admin, load.Plan{Workload: load.Workload{Address: web}, Conns: 16}, verdict.Backend, "a request waits ")
+	web, admin := startEngine(t, startSlow(t, 200*time.Millisecond))
+	bounded(t, admin, load.Plan{Workload: load.Workload{Address: web}, Conns: 64}, verdict.Backend, "a request waits ")
 }
 
 // TestVerdictNetwork: between client and Weir there is a line on which everything
