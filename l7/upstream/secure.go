@@ -23,7 +23,7 @@ func (w *wire) Reset() error {
 	if l, ok := w.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(0) // a unix socket has none
 	}
-	return w.Conn.Close()
+	return w.Close()
 }
 
 func (w *wire) Read(p []byte) (int, error) {
