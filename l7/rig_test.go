@@ -154,6 +154,12 @@ func (r *rig) apply(config string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	for i := range c.Pools {
+		// Two seconds are little on a busy machine for a handshake, say.
+		if p := &c.Pools[i]; p.ConnectTimeout == defaultConnectTimeout {
+			p.ConnectTimeout = clientPatience
+		}
+	}
 	groups, err := r.reg.Prepare(context.Background(), c.Pools, c.DNS)
 	if err != nil {
 		r.t.Fatal(err)
@@ -196,6 +202,9 @@ func (r *rig) accept() {
 
 // clientPatience is how long a client waits for each thing; no test should meet it.
 const clientPatience = 30 * time.Second
+
+// defaultConnectTimeout is what a pool has that says nothing of it.
+const defaultConnectTimeout = 2 * time.Second
 
 // dial opens a client connection with a deadline that begins anew with whatever it sends,
 // and with each response that it waits for.

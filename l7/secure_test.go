@@ -93,7 +93,6 @@ func (r *rig) ask(path string) (status int, body string, err error) {
 }
 
 func TestSecureUpstream(t *testing.T) {
-	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	addr, ca, conns, _ := secureOrigin(t, nil)
 	r := newRig(t, strings.ReplaceAll(secureConfig(addr, fmt.Sprintf("ca = %q\nname = \"example.com\"", ca)), "%", "%%"))
@@ -119,7 +118,6 @@ func TestSecureUpstream(t *testing.T) {
 // A server that does not verify gets nothing, and stays in rotation: the fault is
 // one of settings.
 func TestSecureUpstreamRefuses(t *testing.T) {
-	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	f := func(what string, change func(c *tls.Config), settings func(ca string) string) {
 		t.Helper()
