@@ -225,7 +225,7 @@ func (m *match) withProxy(ctx context.Context, p *peers.Peer, f func(*player) er
 	conns := max(m.s.Connections, slices.Max(append([]int{0}, m.s.Workload.Hold...)))
 	job := peers.Job{
 		Front: m.s.Front, Address: on.address, Admin: on.admin, Origin: m.origin, Workers: len(m.cores.proxy),
-		MaxConns: conns + 500, Bulk: m.out.Unit == report.Gigabytes,
+		MaxConns: conns + 500, Bulk: m.out.Unit == report.Gigabytes, Body: int64(m.s.Origin.Body),
 	}
 	if on.proc, err = p.Start(ctx, filepath.Clean(dir), job, m.cores.proxy); err != nil {
 		return err

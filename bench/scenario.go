@@ -174,10 +174,14 @@ func loadArgs(s *conf.Scenario, address string, due int) []string {
 	args := []string{"bench", "run"}
 	encrypted := s.Front == "https" || s.Front == "sni"
 	url := func(plain, tls string) string {
-		if encrypted {
-			return tls + "://" + address + "/"
+		path := "/"
+		if s.Front == "files" {
+			path = peers.FilePath
 		}
-		return plain + "://" + address + "/"
+		if encrypted {
+			plain = tls
+		}
+		return plain + "://" + address + path
 	}
 	switch w.Kind {
 	case "http1":

@@ -12,7 +12,7 @@ import (
 type Scenario struct {
 	Name        string
 	Shows       string // what a reader learns from it, one sentence
-	Front       string // what the proxies are: http, https, cache, gzip, tcp, udp, sni
+	Front       string // what the proxies are: http, https, cache, gzip, files, tcp, udp, sni
 	Peers       []string
 	Connections int
 	Rate        int   // requests due per second; 0: a closed loop
@@ -106,6 +106,7 @@ var scenarioKinds = []struct {
 	{"http", []string{"http1", "websocket", "idle"}, []string{"http", "h2c"}},
 	{"cache", []string{"http1"}, []string{"http"}},
 	{"gzip", []string{"http1"}, []string{"http"}},
+	{"files", []string{"http1"}, []string{"http"}},
 	{"https", []string{"http1", "websocket", "tls", "idle"}, []string{"http", "h2c"}},
 	{"tcp", []string{"tcp", "download", "upload", "idle"}, []string{"echo", "source", "sink"}},
 	{"udp", []string{"udp"}, []string{"udp-echo"}},

@@ -8,6 +8,7 @@ package peers
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"debug/buildinfo"
 	"embed"
 	"fmt"
@@ -26,11 +27,15 @@ import (
 // Name is the server name of the certificate, and what SNI is routed by.
 const Name = "bench.test"
 
+// FilePath is where the front files has its file.
+const FilePath = "/file.bin"
+
 // Job is what every proxy is to do.
 type Job struct {
-	Front    string // http, https, cache, gzip, tcp, udp or sni, as in a scenario
+	Front    string // http, https, cache, gzip, files, tcp, udp or sni, as in a scenario
 	Address  string // IP:PORT where it listens
 	Origin   string // HOST:PORT
+	Body     int64  // octets of the file at FilePath, with the front files
 	Workers  int    // worker processes, threads or loops; default 1
 	MaxConns int    // client connections it must be able to hold; default 10,000
 	Bulk     bool   // bytes as fast as they go: what its documentation advises for that
@@ -61,10 +66,10 @@ type kind struct {
 }
 
 var (
-	httpOnly = []string{"http", "https"}
+	serving  = []string{"http", "https", "files"}
 	allJobs  = []string{"http", "https", "tcp", "sni"}
 	caching  = []string{"http", "https", "cache", "gzip", "tcp", "sni"}
-	withUDP  = []string{"http", "https", "cache", "gzip", "tcp", "udp", "sni"}
+	withUDP  = []string{"http", "https", "cache", "gzip", "files", "tcp", "udp", "sni"}
 	caches   = []string{"cache"}
 )
 
@@ -87,7 +92,7 @@ func kinds() []kind {
 			check: []string{"-c", "-f", "{dir}/haproxy.cfg"}, run: []string{"-db", "-f", "{dir}/haproxy.cfg"},
 		},
 		{
-			name: "caddy", fronts: httpOnly, files: []string{"Caddyfile"},
+			name: "caddy", fronts: serving, files: []string{"Caddyfile"},
 			check: []string{"validate", "--adapter", "caddyfile", "--config", "{dir}/Caddyfile"},
 			run:   []string{"run", "--adapter", "caddyfile", "--config", "{dir}/Caddyfile"}, env: goWorkers,
 		},
@@ -262,6 +267,11 @@ func (p *Peer) Write(dir string, j Job) error {
 			return err
 		}
 	}
+	if j.Front == "files" {
+		if err := writeFile(filepath.Join(dir, "www"), j.Body); err != nil {
+			return err
+		}
+	}
 	for _, name := range p.kind.files {
 		t, err := template.ParseFS(templates, "templates/"+name)
 		if err != nil {
@@ -274,6 +284,21 @@ func (p *Peer) Write(dir string, j Job) error {
 		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o600); err != nil {
 			return fmt.Errorf("cannot write the files of %s: %w", p.Name, err)
 		}
+	}
+	return nil
+}
+
+// writeFile makes a directory with the file of the front files, whose octets cannot be
+// made shorter.
+func writeFile(dir string, length int64) error {
+	body := make([]byte, length)
+	_, _ = rand.Read(body) // it never fails
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, FilePath), body, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the file to be served: %w", err)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func accepted(t *testing.T, name string, fronts ...string) {
 }
 
 func TestNginxAcceptsItsConfiguration(t *testing.T) {
-	accepted(t, "nginx", "http", "https", "cache", "gzip")
+	accepted(t, "nginx", "http", "https", "cache", "gzip", "files")
 }
 
 func TestNginxStreamAcceptsItsConfiguration(t *testing.T) { accepted(t, "nginx", "tcp", "udp", "sni") }
@@ -164,7 +164,7 @@ func encodes(t *testing.T, name string) {
 // TestWeirAcceptsItsConfiguration needs no binary: the check is a function here.
 func TestWeirAcceptsItsConfiguration(t *testing.T) {
 	p := &Peer{Name: "weir", kind: &kinds()[0]}
-	for _, front := range append(fronts, "udp", "gzip") {
+	for _, front := range append(fronts, "udp", "gzip", "files") {
 		dir := t.TempDir()
 		j := Job{Front: front, Address: "127.0.0.1:18080", Origin: "127.0.0.1:18081", Admin: "127.0.0.1:18082"}
 		if err := p.Write(dir, j); err != nil {
@@ -199,6 +199,9 @@ func TestTemplates(t *testing.T) {
 			}
 			all += strings.Join(p.runArgs(dir, &Job{Address: "127.0.0.1:18080"}), " ")
 			wants := []string{"18080", "127.0.0.1:18081"}
+			if front == "files" {
+				wants = []string{"18080", filepath.Join(dir, "www")}
+			}
 			if front == "sni" {
 				wants = append(wants, Name)
 			}
