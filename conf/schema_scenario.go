@@ -38,7 +38,8 @@ func scenarioKeys() []key[Scenario] {
 				choice("http", "https", "cache", "gzip", "files", "tcp", "udp", "sni")),
 			doc: "What the proxies are set up as: `http` and `https` proxy HTTP/1.1, the latter ends TLS; " +
 				"`cache` is `http` with answers kept and served from there; `gzip` is `http` with answers " +
-				"compressed; `files` serves a file of the length of the origin's `body`, and asks no origin; `tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
+				"compressed; `files` serves a file of the length of the origin's `body`, and asks no origin; " +
+				"`tcp` passes bytes on; `udp` datagrams; `sni` passes TLS on by its server name.",
 		},
 		{
 			name: "peers", none: "all that can do the job and are found",
