@@ -488,7 +488,8 @@ func TestLaneEndsWithItsLoop(t *testing.T) {
 func TestLaneIsKilled(t *testing.T) {
 	t.Parallel()
 	var asked, ended atomic.Int32
-	r := newRigWith(t, true, strings.Replace(plain, `"%s"`, `"%s", "`+blackhole(t)+`"`, 1), silent(t, &asked, &ended).addr)
+	config := strings.Replace(plain, `["%s"]`, `["%s", "`+blackhole(t)+`"]`+"\nconnect_timeout = \"1s\"", 1)
+	r := newRigWith(t, true, config, silent(t, &asked, &ended).addr)
 	for range 10 {
 		r.dial().send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	}
