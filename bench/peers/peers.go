@@ -66,11 +66,11 @@ type kind struct {
 }
 
 var (
-	serving  = []string{"http", "https", "files"}
-	allJobs  = []string{"http", "https", "tcp", "sni"}
-	caching  = []string{"http", "https", "cache", "gzip", "tcp", "sni"}
-	withUDP  = []string{"http", "https", "cache", "gzip", "files", "tcp", "udp", "sni"}
-	caches   = []string{"cache"}
+	serving = []string{"http", "https", "files"}
+	allJobs = []string{"http", "https", "tcp", "sni"}
+	caching = []string{"http", "https", "cache", "gzip", "tcp", "sni"}
+	withUDP = []string{"http", "https", "cache", "gzip", "files", "tcp", "udp", "sni"}
+	caches  = []string{"cache"}
 )
 
 // kinds returns all proxies, Weir first.
