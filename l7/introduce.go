@@ -10,7 +10,21 @@ import (
 // Where the pool wants a PROXY header it is one of this exchange alone: a connection
 // that was introduced as one client's must not carry the requests of another.
 func (x *exchange) connect(m *backend.Member, fresh bool) (up *upstream.Conn, reused bool, err error) {
-	return x.s.transport.GetBy(m, x.how(m, fresh))
+	how := x.how(m, fresh)
+	how.Leaver = x
+	return x.s.transport.GetBy(m, how)
+}
+
+// Watch implements [upstream.Leaver].
+func (x *exchange) Watch() <-chan struct{} {
+	x.c.await()
+	return x.whenGone()
+}
+
+// Unwatch implements [upstream.Leaver].
+func (x *exchange) Unwatch() {
+	x.c.awaited()
+	x.forgetGone()
 }
 
 // how is how to connect to a member for this exchange.

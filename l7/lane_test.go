@@ -463,6 +463,29 @@ func TestLaneConnects(t *testing.T) {
 	r.wantIdle(t)
 }
 
+// TestClientLeavesBeforeItsServerIsThere: nobody waits for a connection that nobody wants
+// any more, and the server is not to blame.
+func TestClientLeavesBeforeItsServerIsThere(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nbody", // by a goroutine
+	} {
+		r := newRigWith(t, true, plain, blackhole(t))
+		c := r.dial()
+		c.send("%s", request)
+		active := r.metrics.Gauge(metric.L7ActiveRequests, "web")
+		eventually(t, "the request", func() bool { return active.Load() == 1 })
+		c.SetLinger(0)
+		c.Close()
+		r.wantNone(t)
+		r.wantIdle(t)
+		if st := r.server.transport.Stats("app"); st.Failures != 0 {
+			t.Errorf("%.20q: counted as a failure to connect: %+v", request, st)
+		}
+	}
+}
+
 // TestLaneEndsWithItsLoop: exchanges under way go on by goroutines.
 func TestLaneEndsWithItsLoop(t *testing.T) {
 	release := make(chan struct{})
@@ -488,7 +511,7 @@ func TestLaneEndsWithItsLoop(t *testing.T) {
 func TestLaneIsKilled(t *testing.T) {
 	t.Parallel()
 	var asked, ended atomic.Int32
-	config := strings.Replace(plain, `["%s"]`, `["%s", "`+blackhole(t)+`"]`+"\nconnect_timeout = \"1s\"", 1)
+	config := strings.Replace(plain, `["%s"]`, `["%s", "`+blackhole(t)+`"]`, 1)
 	r := newRigWith(t, true, config, silent(t, &asked, &ended).addr)
 	for range 10 {
 		r.dial().send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"net"
 	"syscall"
@@ -20,11 +21,19 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 	if !ok {
 		return fail(message.Internal, ErrClosed)
 	}
+	ctx := context.Background()
+	if tg.leaver != nil {
+		ctx = leaving{ctx, tg.leaver.Watch()}
+		defer tg.leaver.Unwatch()
+	}
 	// Probes are among the options of the pool.
 	d := net.Dialer{Timeout: tg.connectTimeout, KeepAlive: -1, Control: tg.socket.Control}
-	nc, err := d.Dial(tg.network, tg.address)
+	nc, err := d.DialContext(ctx, tg.network, tg.address)
 	if tcp, ok := nc.(*net.TCPConn); ok && !tg.socket.NoDelay() {
 		_ = tcp.SetNoDelay(false) // package net turned it on; what keeps this from working ends the exchange too
+	}
+	if err != nil && ctx.Err() != nil {
+		return fail(message.Client, ErrAborted)
 	}
 	if err != nil {
 		n.failures.Add(1)
@@ -46,7 +55,10 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 	c := &Conn{t: t, nc: nc, idlePool: p, generation: generation}
 	if tg.tls != nil {
 		c.tlsID = tg.tls.ID()
-		secure, under, err := handshake(nc, tg)
+		secure, under, err := handshake(ctx, nc, tg)
+		if err != nil && ctx.Err() != nil {
+			return fail(message.Client, ErrAborted)
+		}
 		if err != nil {
 			n.failures.Add(1)
 			t.tell(tg, err)
@@ -63,6 +75,23 @@ func (t *Transport) dial(tg *target) (*Conn, error) {
 	n.dials.Add(1)
 	c.lend(n, tg, false)
 	return c, nil
+}
+
+// leaving is a context that ends when a channel is closed.
+type leaving struct {
+	context.Context
+	left <-chan struct{}
+}
+
+func (l leaving) Done() <-chan struct{} { return l.left }
+
+func (l leaving) Err() error {
+	select {
+	case <-l.left:
+		return context.Canceled
+	default:
+		return nil
+	}
 }
 
 // dialOutcome is what an error of dial means for the member.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"time"
 
 	"weir/pool/backend"
@@ -18,6 +19,19 @@ type How struct {
 	// Limit is how long it may take, where that is less than the pool's connect
 	// timeout; 0: no such limit. When it runs out the member is not to blame.
 	Limit time.Duration
+
+	// Leaver is who may leave while a new connection is made for them; nil: nobody.
+	Leaver Leaver
+}
+
+// Leaver is who may leave while a connection is made for them. Then it is given up, with an
+// error of the client's side, and the member is not to blame.
+type Leaver interface {
+	// Watch is called before a new connection is made. It returns a channel that is
+	// closed when they have left.
+	Watch() <-chan struct{}
+	// Unwatch ends that.
+	Unwatch()
 }
 
 // Get returns a connection to the member's endpoint: an idle one, or with fresh,
@@ -40,9 +54,11 @@ func (t *Transport) GetBy(m *backend.Member, how How) (c *Conn, reused bool, err
 	if how.Header != nil {
 		tg.header, tg.maxIdle, how.Fresh = how.Header, 0, true
 	}
+	tg.leaver = how.Leaver
 	c, err = t.get(&tg, how.Fresh)
 	if err != nil {
-		if o := dialOutcome(err); !tg.hurried || o != backend.ConnectTimeout {
+		o := dialOutcome(err)
+		if (!tg.hurried || o != backend.ConnectTimeout) && !errors.Is(err, ErrAborted) {
 			m.Report(o)
 		}
 		return nil, false, err

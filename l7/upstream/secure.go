@@ -40,14 +40,14 @@ func (w *wire) Read(p []byte) (int, error) {
 // errCut is not io.ErrUnexpectedEOF itself, which crypto/tls makes an io.EOF of.
 var errCut = fmt.Errorf("connection cut without close_notify: %w", io.ErrUnexpectedEOF)
 
-// handshake encrypts a fresh connection as the member's pool wants it. An error
-// closes it.
-func handshake(nc net.Conn, tg *target) (*tls.Conn, *wire, error) {
+// handshake encrypts a fresh connection as the member's pool wants it, unless ctx ends
+// before. An error closes it.
+func handshake(ctx context.Context, nc net.Conn, tg *target) (*tls.Conn, *wire, error) {
 	w := &wire{Conn: nc}
 	conn := tls.Client(w, tg.tls.Config(tg.member))
 	err := nc.SetDeadline(time.Now().Add(tg.connectTimeout))
 	if err == nil {
-		err = conn.HandshakeContext(context.Background())
+		err = conn.HandshakeContext(ctx)
 	}
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})

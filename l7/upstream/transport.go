@@ -194,6 +194,7 @@ type target struct {
 	member           *backend.Member
 	socket           *backend.Socket
 	pool             *backend.Group // told of options that failed; nil: nobody is
+	leaver           Leaver         // nil: nobody leaves
 }
 
 // reuse takes an idle connection, nil when there is none.
