@@ -28,15 +28,16 @@ type conn struct {
 	from loop.Handover
 	nc   *loop.Conn // nil while it is parked
 
-	secured *tls.Conn  // nil: plain
+	secured *secured   // nil: plain
 	tls     *tlsSource // below secured
 	h       *h1.Conn   // nil while it is parked
 	l       *listener  // of the last request, or at the time of the accept
 	open    *metric.Gauge
 
-	place loop.Parking
-	since uint32 // tick in which the wait for a request began
-	begun bool   // what comes before the first request is done
+	place   loop.Parking
+	since   uint32 // tick in which the wait for a request began
+	begun   bool   // what comes before the first request is done
+	returns bool   // to the lane, and TLS may have read the next request already
 
 	shard uint8 // of the book of those that are awake
 	ended bool
@@ -101,6 +102,7 @@ func (c *conn) serveRequests(d *desk, at int) (parks bool, departs *departure) {
 		c.l = x.l
 		if p == ask && c.mayReturn(x) {
 			p = quiet // at once: what comes next is for the lane
+			c.returns = c.secured != nil && c.secured.more
 		}
 		switch {
 		case p == quiet && c.detach():
@@ -203,7 +205,7 @@ func (c *conn) secure(l *listener) error {
 		result = "resumed"
 	}
 	c.s.metrics.Counter(metric.L7Handshakes, c.name, result).Inc()
-	c.secured = tc
+	c.secured = &secured{Conn: tc, source: c.tls}
 	return nil
 }
 

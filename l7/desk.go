@@ -18,7 +18,9 @@ type desk struct {
 	// On a lane:
 	lane       *lane // nil: a goroutine has the desk
 	prev, next *desk
-	at         int // idle, or the step at which the exchange waits
+	at         int  // idle, or the step at which the exchange waits
+	filling    bool // the exchange is to begin when the body of its request is there
+	slow       bool // which it was not at the last tick
 }
 
 // desk lends a desk.
@@ -52,6 +54,12 @@ func (s *Server) rise(d *desk) {
 
 // Ready implements [loop.Watcher]: something happened to the client's connection.
 func (d *desk) Ready(ev loop.Events) {
+	if d.filling {
+		if d.fill() && d.hasMore() {
+			d.serve()
+		}
+		return
+	}
 	if d.at == idle {
 		switch {
 		case d.x.c.nc.Backlogged(): // the end of an answer that was put off
@@ -69,9 +77,7 @@ func (d *desk) Ready(ev loop.Events) {
 
 // lookAtClient ends the exchange of a client that is gone.
 func (d *desk) lookAtClient() {
-	c := d.x.c
-	switch state := c.nc.PeerState(); {
-	case state == loop.PeerReset, state == loop.PeerFin && c.finCancels.Load():
+	if c := d.x.c; c.isLeft() {
 		c.cancel()
 		d.Progress()
 	}
@@ -85,7 +91,10 @@ func (d *desk) Progress() {
 }
 
 // hasMore reports whether there may be another request already.
-func (d *desk) hasMore() bool { return d.h.Buffered() > 0 || d.x.c.nc.Unread() }
+func (d *desk) hasMore() bool {
+	c := d.x.c
+	return d.h.Buffered() > 0 || c.nc.Unread() || c.secured != nil && c.secured.more
+}
 
 // laneBurst is how many requests of a connection are served, or begun, before others
 // have their turn.
@@ -122,11 +131,27 @@ func (d *desk) serveOne() bool {
 	case !ok:
 		d.close()
 		return false
-	case first == stepCanonicalise && !x.rides():
+	case first != stepCanonicalise:
+		return d.run(first)
+	case !x.rides():
 		d.leave(first)
 		return false
+	case x.req.HasBody():
+		d.at, d.filling, d.slow = first, true, false
+		return d.fill()
 	}
 	return d.run(first)
+}
+
+// fill waits for the body of a request to be there, and begins its exchange then. It
+// reports what run does. A client that takes its time is left to a goroutine, which goes
+// by the rules for slow ones: see look.
+func (d *desk) fill() bool {
+	if d.h.FillBody() == loop.ErrAgain {
+		return false
+	}
+	d.filling = false
+	return d.run(d.at) // a body that broke off shows when it is read
 }
 
 // run takes the exchange through its steps and reports whether it is over, and another
@@ -162,6 +187,10 @@ func (d *desk) run(from int) bool {
 func (d *desk) look(now time.Time) {
 	x := &d.x
 	switch {
+	case d.filling && d.slow:
+		d.leave(d.at)
+	case d.filling:
+		d.slow = true
 	case d.at == idle && x.c.nc.Backlogged(): // see Ready, which is to come
 		d.leave(idle)
 	case d.at == idle:
@@ -181,7 +210,7 @@ func (d *desk) park() {
 	c := d.x.c
 	d.lane.remove(d)
 	h := c.nc.Surrender()
-	c.nc = nil
+	c.carry(nil)
 	c.from.FD, c.from.Ticket = h.FD, h.Ticket
 	d.h.Detach()
 	c.h = nil
@@ -202,7 +231,7 @@ func (d *desk) leave(at int) {
 		d.lane.left.Add(1)
 	}
 	d.lane.remove(d)
-	x.ride.left = true
+	d.filling, x.ride.left = false, true
 	c.stray()
 	_ = c.nc.Promote() // a connection that is lost on the way is closed, which the goroutine will see
 	if x.up != nil {

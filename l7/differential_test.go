@@ -3,6 +3,7 @@ package l7
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -156,6 +157,10 @@ func (o *oddServer) serve(c *net.TCPConn, br *bufio.Reader) {
 			return
 		}
 		part := strings.Split(req.URL.Path, "/")
+		if req.Host == secureName { // see settle
+			io.WriteString(c, oddAnswers[0].text)
+			continue
+		}
 		if len(part) < 4 {
 			o.note(-1, req, body) // made of what was a body, or worse
 			return
@@ -202,15 +207,24 @@ func (o *oddServer) of(id int) []string {
 	return slices.Compact(o.seen[id])
 }
 
-// hold leads the conversation and returns what the client got.
-func (d *conversation) hold(t *testing.T, addr string) string {
-	nc, err := net.Dial("tcp", addr)
+// hold leads the conversation and returns what the client got. Over TLS it does so on a
+// connection that had time to get on the lane.
+func (d *conversation) hold(t *testing.T, addr string, overTLS bool) string {
+	tcp, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Error(err)
 		return ""
 	}
-	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(clientPatience))
+	defer tcp.Close()
+	tcp.SetDeadline(time.Now().Add(clientPatience))
+	nc := tcp
+	if overTLS {
+		nc = tls.Client(tcp, &tls.Config{InsecureSkipVerify: true})
+		if err := settle(nc); err != nil {
+			t.Error(err)
+			return ""
+		}
+	}
 	go func() {
 		for _, p := range d.pieces {
 			if _, err := io.WriteString(nc, p); err != nil {
@@ -220,7 +234,10 @@ func (d *conversation) hold(t *testing.T, addr string) string {
 				time.Sleep(300 * time.Microsecond)
 			}
 		}
-		nc.(*net.TCPConn).CloseWrite()
+		if c, ok := nc.(*tls.Conn); ok {
+			c.CloseWrite()
+		}
+		tcp.(*net.TCPConn).CloseWrite()
 	}()
 	got, err := io.ReadAll(nc)
 	// Whether a response that is cut ends by a FIN or an RST depends on what was unread.
@@ -294,12 +311,20 @@ func unchunk(b *strings.Builder, p []byte) []byte {
 // TestLaneDifferential: for clients and for servers there is no difference between lanes
 // and goroutines, whatever either side sends, in whatever pieces.
 func TestLaneDifferential(t *testing.T) {
-	const conversations = 1000
+	t.Run("plain", func(t *testing.T) { testLaneDifferential(t, 1000, false) })
+	t.Run("tls", func(t *testing.T) { testLaneDifferential(t, 300, true) })
+}
+
+func testLaneDifferential(t *testing.T, conversations int, overTLS bool) {
 	var rigs [2]*rig
 	var servers [2]*oddServer
 	for i := range rigs {
 		servers[i] = &oddServer{seen: make(map[int][]string)}
 		o := newOrigin(t, servers[i].serve)
+		if overTLS {
+			rigs[i], _ = newSecureRig(t, i == 0, o)
+			continue
+		}
 		rigs[i] = newRigWith(t, i == 0, strings.Replace(plain, "[[l7]]", "[pool.app.ejection]\nenabled = false\n[[l7]]", 1), o.addr)
 	}
 	var wg sync.WaitGroup
@@ -310,7 +335,7 @@ func TestLaneDifferential(t *testing.T) {
 				d := newConversation(id)
 				var got [2]string
 				for i := range rigs {
-					got[i] = d.hold(t, rigs[i].addr)
+					got[i] = d.hold(t, rigs[i].addr, overTLS)
 					if strings.Contains(got[i], "EVIL") {
 						t.Errorf("conversation %d: the client got what is no part of a response: %q", id, got[i])
 					}

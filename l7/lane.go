@@ -9,7 +9,7 @@ import (
 	"weir/pool/metric"
 )
 
-// lane serves plain requests on the loop that accepted their connections, without a
+// lane serves requests on the loop that accepted their connections, without a
 // goroutine, as long as nothing has to wait for anything but the backend's answer. It
 // drives the same exchange over the same connections as a goroutine does; where a step
 // would have to wait for something else, or fails in a way that calls for another
@@ -78,7 +78,7 @@ func (ln *lane) board(c *conn) {
 		c.end()
 		return
 	}
-	c.nc = nc
+	c.carry(nc)
 	d.x.c, d.lane, d.at = c, ln, idle // so that Abort finds what it needs
 	if ln.first != nil {
 		ln.first.prev = d

@@ -59,12 +59,17 @@ func (c *conn) detach() bool {
 	if err != nil {
 		return false
 	}
-	c.nc = nil
-	if c.tls != nil {
-		c.tls.Conn = nil
-	}
+	c.carry(nil)
 	c.from.FD, c.from.Data, c.from.Ticket = h.FD, h.Data, h.Ticket
 	return true
+}
+
+// carry sets what the connection is carried by; nil: nothing any more.
+func (c *conn) carry(nc *loop.Conn) {
+	c.nc = nc
+	if c.tls != nil {
+		c.tls.Conn = nc
+	}
 }
 
 // park ends the service of a quiet connection, which has nothing unread. It is the last
@@ -73,7 +78,12 @@ func (c *conn) park() {
 	if len(c.from.Data) > 0 {
 		panic("BUG: a connection with unread data is parked")
 	}
-	if !c.from.Loop.Do(c.settle) {
+	next := c.settle
+	if c.returns {
+		c.returns = false
+		next = c.Resume
+	}
+	if !c.from.Loop.Do(next) {
 		c.Leave() // the loop has ended
 	}
 }
@@ -132,10 +142,7 @@ func (c *conn) wake() {
 		c.end()
 		return
 	}
-	c.nc = nc
-	if c.tls != nil {
-		c.tls.Conn = nc
-	}
+	c.carry(nc)
 	if !c.rouse() {
 		c.drop()
 		return

@@ -50,7 +50,8 @@ func (r *routeState) canRide() bool {
 }
 
 // rides reports whether a request may be served on a lane as far as that is known before
-// its route: the lane reads no bodies, so it has to be there.
+// its route. A short body is read before all else, see desk.fill; others take turns with
+// the response.
 func (x *exchange) rides() bool {
 	r := &x.req
 	switch {
@@ -59,7 +60,7 @@ func (x *exchange) rides() bool {
 	case x.l.caches && string(r.Method) != "GET" && string(r.Method) != "HEAD":
 		return false // it may drop much of what is stored
 	case r.HasBody():
-		return x.isShort() && int64(x.h.Buffered()) >= r.ContentLength
+		return x.isShort()
 	}
 	return true
 }

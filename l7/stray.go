@@ -18,7 +18,10 @@ const (
 
 // admits reports whether a connection that has something to read is served on the lane.
 func (c *conn) admits() bool {
-	return !c.s.noLanes && c.l.tls == nil && c.tls == nil && (c.calm > 0 || c.strays < maxStrays)
+	if c.l.tls != nil && c.secured == nil {
+		return false // the handshake waits
+	}
+	return !c.s.noLanes && (c.calm > 0 || c.strays < maxStrays)
 }
 
 // stray notes that a goroutine has to take over.
@@ -41,10 +44,10 @@ func (c *conn) ridden() {
 func (c *conn) mayReturn(x *exchange) bool {
 	r := x.route
 	switch {
-	case c.from.Loop == nil || c.s.noLanes || c.l.tls != nil || c.tls != nil:
+	case c.from.Loop == nil || c.s.noLanes:
 		return false
 	case x.ride.left || r == nil || !r.rides || !x.cached.wasHit() || x.acted.file.opened,
-		x.req.HasBody() || x.req.Expect100,
+		x.req.HasBody() && !x.isShort() || x.req.Expect100,
 		r.group != nil && !upstream.IsPlain(r.group):
 		c.calm = 0
 		return false

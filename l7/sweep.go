@@ -4,8 +4,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"weir/l4/loop"
 )
 
@@ -163,29 +161,21 @@ func isLookDue(silence uint32) bool {
 // client may close its direction and still wait for the answer, unless the
 // listener's routes say otherwise, or TLS was cut off without a word.
 func (w *sweeper) look(c *conn) {
-	switch c.nc.PeerState() {
-	case loop.PeerOpen:
-	case loop.PeerReset:
+	if c.isLeft() {
 		c.cancel()
-	case loop.PeerFin:
-		if c.finCancels.Load() || c.tls != nil && c.tls.isCut() {
-			c.cancel()
-		}
 	}
 }
 
-// hasUnread reports whether octets wait before the end of the stream.
-func hasUnread(c *loop.Conn) bool {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return false
+// isLeft reports whether the client is gone, of which look and a lane tell the exchange.
+func (c *conn) isLeft() bool {
+	switch c.nc.PeerState() {
+	case loop.PeerReset:
+		return true
+	case loop.PeerFin:
+		return c.finCancels.Load() || c.tls != nil && c.tls.isCut()
+	case loop.PeerOpen:
 	}
-	var n int
-	errControl := raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	return errControl == nil && err == nil && n > 0
+	return false
 }
 
 // endIdle ends a connection that has been idle for some ticks, of which only those

@@ -1,7 +1,9 @@
 package l7
 
 import (
+	"crypto/tls"
 	"sync/atomic"
+	"time"
 
 	"weir/l4/loop"
 )
@@ -17,6 +19,28 @@ type tlsSource struct {
 	left     int         // octets of the record still to come
 	notified atomic.Bool // the last record that was read whole may be a close_notify
 }
+
+// secured is a connection whose TLS ends here. On a lane its Read passes loop.ErrAgain on.
+type secured struct {
+	*tls.Conn
+	source *tlsSource
+	// The last Read returned something: there may be more in the records that were read,
+	// of which neither the kernel nor the loop knows.
+	more bool
+}
+
+// Read implements net.Conn.
+func (s *secured) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	s.more = n > 0
+	return n, err
+}
+
+// Settle writes what a lane has left behind: see [loop.Conn.Settle].
+func (s *secured) Settle() error { return s.source.Settle() }
+
+// Now is the present time, on a lane that of its loop.
+func (s *secured) Now() time.Time { return s.source.Now() }
 
 const (
 	recordHeader = 5
@@ -59,4 +83,4 @@ func (s *tlsSource) follow(p []byte) {
 
 // isCut reports whether a connection that has got a FIN was cut off: no close_notify
 // was read, and nothing that may hold one waits in the kernel.
-func (s *tlsSource) isCut() bool { return !s.notified.Load() && !hasUnread(s.Conn) }
+func (s *tlsSource) isCut() bool { return !s.notified.Load() && !s.HasUnread() }

@@ -234,6 +234,18 @@ func (c *Conn) PeerState() PeerState {
 	return state
 }
 
+// HasUnread reports whether octets wait in the kernel, before the end of the stream if
+// that has come.
+func (c *Conn) HasUnread() bool {
+	n := 0
+	err := c.control("peek", func(fd int) (err error) {
+		var b [1]byte
+		n, _, err = unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return err
+	})
+	return err == nil && n > 0
+}
+
 // peerState reads poll's answer. POLLHUP means that both directions have
 // ended; where we ended ours, that is no more than the peer's FIN.
 func peerState(revents int16, finSent bool) PeerState {

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,8 +23,18 @@ import (
 // that has nothing to return looks at them, and they count again after Promote.
 
 // ErrAgain is what Read of a raw [Conn] returns where it would have to wait. Nothing is
-// wrong: the Watcher is told when there is more.
-var ErrAgain = errors.New("the connection has nothing to read yet")
+// wrong: the Watcher is told when there is more. Layers above pass it on as it is; to
+// crypto/tls it is a net.Error that is Temporary, so that it keeps what it has of a record
+// and goes on from there.
+var ErrAgain error = againError{}
+
+type againError struct{}
+
+func (againError) Error() string { return "the connection has nothing to read yet" }
+
+// Timeout and Temporary implement [net.Error].
+func (againError) Timeout() bool   { return false }
+func (againError) Temporary() bool { return true }
 
 // Watcher is told on the loop what happens to a raw [Conn].
 type Watcher interface {
