@@ -102,6 +102,7 @@ func (c *conn) serveRequests(d *desk, at int) (parks bool, departs *departure) {
 		c.l = x.l
 		if p == ask && c.mayReturn(x) {
 			p = quiet // at once: what comes next is for the lane
+			c.since = c.s.sweeper.now()
 			c.returns = c.secured != nil && c.secured.more
 		}
 		switch {

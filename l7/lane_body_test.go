@@ -168,3 +168,26 @@ func TestLaneBodyIsKilled(t *testing.T) {
 	r.wantNone(t)
 	r.wantIdle(t)
 }
+
+// TestLaneBodyBehindSlowAnswer: how long the last answer took is no matter for the body of
+// a request that came before it did.
+func TestLaneBodyBehindSlowAnswer(t *testing.T) {
+	t.Parallel()
+	o := newHTTPOrigin(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == "GET" {
+			time.Sleep(time.Second)
+		}
+		n, err := io.Copy(io.Discard, req.Body)
+		fmt.Fprintf(w, "%d %v", n, err)
+	})
+	const short = "listen = [\"127.0.0.1:0\"]\nkeepalive_timeout = \"400ms\"\n"
+	r := newRigWith(t, true, strings.Replace(plain, "listen = [\"127.0.0.1:0\"]\n", short, 1), o.addr)
+	c := r.dial()
+	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\nPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbod")
+	c.response("GET")
+	time.Sleep(10 * time.Millisecond) // the lane has the request by now
+	c.send("y of 9")
+	if res, got, err := c.response("POST"); err != nil || res.StatusCode != 200 || got != "9 <nil>" {
+		t.Errorf("got %d %q %v", res.StatusCode, got, err)
+	}
+}

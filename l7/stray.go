@@ -18,7 +18,7 @@ const (
 
 // admits reports whether a connection that has something to read is served on the lane.
 func (c *conn) admits() bool {
-	if c.l.tls != nil && c.secured == nil {
+	if c.l.tls != nil && !c.begun {
 		return false // the handshake waits
 	}
 	return !c.s.noLanes && (c.calm > 0 || c.strays < maxStrays)

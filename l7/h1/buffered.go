@@ -40,6 +40,9 @@ func (c *Conn) FillBody() error {
 		if err == nil {
 			err = io.ErrNoProgress
 		}
+		if isTimeout(err) { // that of the wait for the last request, of which this one came right behind
+			err = loop.ErrAgain
+		}
 		in.broken = err != loop.ErrAgain
 		return err
 	}
