@@ -208,6 +208,10 @@ func (d *desk) look(now time.Time) {
 // park parks a connection that is quiet.
 func (d *desk) park() {
 	c := d.x.c
+	if !c.nc.CatchUp() { // TLS may have had something to say by itself
+		d.leave(idle)
+		return
+	}
 	d.lane.remove(d)
 	h := c.nc.Surrender()
 	c.carry(nil)
@@ -246,7 +250,7 @@ func (d *desk) leave(at int) {
 // close closes the connection, between two requests.
 func (d *desk) close() {
 	c := d.x.c
-	if !c.isGone() && (d.h.Lingers() || c.nc.Backlogged()) && !c.s.awake.isClosed() {
+	if !c.isGone() && (d.h.Lingers() || !c.nc.CatchUp()) && !c.s.awake.isClosed() {
 		d.leave(closing)
 		return
 	}

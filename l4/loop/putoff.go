@@ -60,6 +60,14 @@ func (c *Conn) catchUp() {
 	}
 }
 
+// CatchUp writes what was put off on a raw Conn, and reports whether the kernel has taken
+// all that was written, or nothing can be written any more. It comes before Surrender and,
+// where the peer is to get the end of it, before Close: see Backlogged for the rest.
+func (c *Conn) CatchUp() bool {
+	c.catchUp()
+	return !c.Backlogged()
+}
+
 // writeLate writes what was put off. What the kernel does not take becomes the backlog,
 // and an error waits for the next call of Read or Write; the Watcher is told of both.
 func (c *Conn) writeLate(p []byte) {
