@@ -37,6 +37,8 @@ type kernel interface {
 	Read(fd int, p []byte) (int, unix.Errno)
 	Peek(fd int, p []byte) (int, unix.Errno)
 	Write(fd int, p []byte) (int, unix.Errno)
+	PutOff(w loop.LateWriter, p []byte)
+	CatchUp()
 	Shutdown(fd int) error
 	Pipe() (r, w int, err error)
 	Splice(from, to, n int) (int, error)

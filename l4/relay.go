@@ -3,6 +3,7 @@ package l4
 import (
 	"golang.org/x/sys/unix"
 
+	"weir/l4/loop"
 	"weir/pool"
 )
 
@@ -89,7 +90,7 @@ func (s *session) fill(d *direction) bool {
 	case errno != 0:
 		s.endBroken(d.src)
 		return false
-	case n == 0 && d.src.broken:
+	case n == 0 && (d.src.broken || d.src.lost):
 		s.endBroken(d.src) // the error was taken by a write: this is no orderly end
 		return false
 	case n == 0:
@@ -106,6 +107,11 @@ func (s *session) fill(d *direction) bool {
 	if d.meter != nil {
 		d.meter.spent(n)
 	}
+	if n <= loop.PutOffMost && d.dst.writable {
+		s.putOff(d, scratch[:n])
+		d.full = 0
+		return true
+	}
 	m, ok := s.write(d, scratch[:n])
 	if ok && m < n {
 		d.buf = pool.Get(n - m)
@@ -121,6 +127,9 @@ func (s *session) fill(d *direction) bool {
 func (s *session) flush(d *direction) bool {
 	if d.pipe != nil {
 		return s.flushPipe(d)
+	}
+	if d.late {
+		s.catchUp()
 	}
 	for d.buf != nil {
 		if !d.dst.writable {
@@ -145,6 +154,7 @@ func (s *session) write(d *direction, p []byte) (int, bool) {
 		switch errno {
 		case 0:
 			d.dst.writable = n == len(p) // the kernel reports again once it has room
+			d.dst.lost = false
 			return n, true
 		case unix.EINTR:
 		case unix.EAGAIN:

@@ -104,6 +104,7 @@ type socket struct {
 	readable bool // as far as events and reads told
 	writable bool
 	toEnd    bool // read until the end or EAGAIN: more than bytes is waiting
+	lost     bool // a late write has taken its error, and is to be made again: see writeLate
 	broken   bool // takes nothing any more; what it sent before may still be there
 }
 
@@ -132,6 +133,7 @@ type direction struct {
 	run      int          // bytes since the source had nothing last
 	full     uint8        // reads in a row that filled the scratch buffer
 	copies   bool         // splice(2) does not take one of the sockets
+	late     bool         // a write was put off: see putOff
 	eof      bool         // the source ended
 	done     bool         // the end was passed on, or cannot be
 }
@@ -333,6 +335,7 @@ func (s *session) close(why reason) {
 	if s.state == stateClosed {
 		panic("BUG: session closed twice")
 	}
+	s.catchUp()
 	s.shard.loop.Disarm(&s.timer)
 	s.up.meter.stop()
 	s.down.meter.stop()

@@ -102,6 +102,7 @@ type life struct {
 	client, server *simConn
 	faults         bool // anything may break
 	quiet          bool // a peer may stall, or never end
+	chatty         bool // what the peers say comes in small pieces
 	refuses        [4]unix.Errno
 }
 
@@ -112,7 +113,7 @@ func (s *simulation) live(seed uint64) string {
 		rng: rng, scratch: make([]byte, loop.ScratchSize), pipes: map[int]*simPipe{},
 		faults: rng.IntN(3) == 0,
 	}
-	l := &life{k: k, rng: rng, faults: k.faults, quiet: rng.IntN(5) == 0}
+	l := &life{k: k, rng: rng, faults: k.faults, quiet: rng.IntN(5) == 0, chatty: rng.IntN(2) == 0}
 	buffers := pool.Live()
 	b := new(binding)
 	b.routing.Store(s.routing[rng.IntN(len(s.routing))])
@@ -199,10 +200,21 @@ func (l *life) run(s *simulation, begin func()) {
 		}
 	}()
 	begin()
+	round := 1 + l.rng.IntN(10) // of how many events
 	for steps := 0; s.shard.first != nil && len(l.k.wrong) == 0; steps++ {
-		if steps > 500_000 {
-			l.k.bad("the session does not end")
+		if steps > 2_000_000 {
+			l.k.bad("the session does not end; %s", l)
 			return
+		}
+		switch {
+		case l.rng.IntN(round) == 0:
+			l.k.CatchUp()
+		case len(l.k.late) > 0 && l.faults && l.rng.IntN(20) == 0: // while much is put off
+			l.disturb()
+			continue
+		case len(l.k.late) > 0 && l.quiet && l.rng.IntN(100) == 0: // as a timer does
+			s.shard.first.close(reasonIdle)
+			continue
 		}
 		switch n := l.rng.IntN(100); {
 		case n < 45:
@@ -215,6 +227,10 @@ func (l *life) run(s *simulation, begin func()) {
 			}
 		default:
 			l.disturb()
+			continue
+		}
+		if len(l.k.late) > 0 {
+			l.k.CatchUp() // before the loop waits
 			continue
 		}
 		l.expire(s)
@@ -297,6 +313,9 @@ func (l *life) speak(c *simConn) bool {
 
 func (l *life) arrive(c *simConn) bool {
 	if n := c.sent - c.arrived; n > 0 {
+		if l.chatty && c.out.size < 10_000 {
+			n = min(n, 200)
+		}
 		c.arrived += l.some(n)
 		c.ev |= unix.EPOLLIN
 		return true
@@ -395,6 +414,9 @@ func (s *simulation) check(l *life, buffers int, why string) {
 	k := l.k
 	if s.shard.first != nil {
 		return // it was cut short for what is told already
+	}
+	if n := len(k.late); n > 0 {
+		k.bad("%d writes are left that were put off", n)
 	}
 	for fd, c := range k.conns {
 		if c != nil {

@@ -79,6 +79,7 @@ type simKernel struct {
 	rng     *rand.Rand
 	now     time.Duration
 	scratch []byte
+	late    []simLate
 	conns   []*simConn // by descriptor; nil: free, or a pipe
 	pipes   map[int]*simPipe
 	timers  []simTimer
@@ -369,6 +370,36 @@ func (k *simKernel) Write(fd int, p []byte) (int, unix.Errno) {
 		}
 	}
 	return n, 0
+}
+
+// simLate is a write that was put off.
+type simLate struct {
+	w loop.LateWriter
+	p []byte
+}
+
+func (k *simKernel) PutOff(w loop.LateWriter, p []byte) {
+	k.late = append(k.late, simLate{w, slices.Clone(p)})
+	if k.one(4) {
+		k.CatchUp()
+	}
+}
+
+// CatchUp makes the writes. Much may have happened since they were put off.
+func (k *simKernel) CatchUp() {
+	late := k.late
+	k.late = nil
+	for _, w := range late {
+		c := k.conns[k.rng.IntN(len(k.conns))]
+		switch {
+		case c == nil || !c.connected || c.dead:
+		case k.faults && k.one(5):
+			k.fail(c, unix.ECONNRESET)
+		case k.one(20):
+			c.busy, c.room = c.busy+c.room, 0
+		}
+		w.w.WriteLate(w.p)
+	}
 }
 
 func (k *simKernel) Shutdown(fd int) error {

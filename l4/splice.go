@@ -94,7 +94,7 @@ func (s *session) fillPipe(d *direction) bool {
 		d.copies = true // a socket that cannot be spliced
 		s.unsplice(d)
 		return true
-	case err != nil, n == 0 && d.src.broken:
+	case err != nil, n == 0 && (d.src.broken || d.src.lost):
 		s.endBroken(d.src)
 		return false
 	case n == 0:

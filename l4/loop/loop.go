@@ -246,12 +246,12 @@ func (l *Loop) run() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.catchUp()
+	l.CatchUp()
 	l.runTasks() // those that came after the last look; from now on there are no more
 	for _, fn := range l.onEnd {
 		l.task(fn)
 	}
-	l.catchUp()
+	l.CatchUp()
 	l.evict()
 	if err := l.p.close(); err != nil {
 		l.log.Error("cannot close event queue", "error", err)
@@ -262,7 +262,7 @@ func (l *Loop) run() {
 // poll returns true when the loop is to end.
 func (l *Loop) poll() (end bool) {
 	defer l.Recovered(nil)
-	if err := l.p.run(l.event, l.runTasks, l.catchUp); err != nil {
+	if err := l.p.run(l.event, l.runTasks, l.CatchUp); err != nil {
 		l.log.Error("event loop ended", "error", err)
 	}
 	return true

@@ -2,18 +2,27 @@ package loop
 
 import "golang.org/x/sys/unix"
 
-// Small writes to raw connections are put off to the end of the round of the loop, or
-// until there are some: a loop that is busy reads what many connections sent and then
-// writes to many, instead of going back and forth with each. The kernel's code and data
-// stay in the processor's caches, and a peer that sleeps is woken once for several. With
-// 64 connections that is a fifth of the time of each write (docs/decisions/0009).
+// Small writes are put off to the end of the round of the loop, or until there are some: a
+// loop that is busy reads what many connections sent and then writes to many, instead of
+// going back and forth with each. The kernel's code and data stay in the processor's caches,
+// and a peer that sleeps is woken once for several. With 64 connections that is a fifth of
+// the time of each write (docs/decisions/0009).
 const (
-	// putOffMost is the largest write that is put off: to copy it costs next to nothing.
-	putOffMost = 2 << 10
+	// PutOffMost is the largest write that is put off, in bytes: to copy it costs next to
+	// nothing.
+	PutOffMost = 2 << 10
 	// putOffCount is how many writes wait at most, so that the first of them does not
 	// wait long.
 	putOffCount = 32
 )
+
+// A LateWriter has writes that were put off.
+type LateWriter interface {
+	// WriteLate writes what was put off. It runs on the loop, possibly within a callback
+	// that is another connection's business: it must neither close anything nor put off
+	// anything, and p is borrowed for the call.
+	WriteLate(p []byte)
+}
 
 // putOff has the writes that wait. What is written to one connection is never sent in
 // another order.
@@ -23,31 +32,31 @@ type putOff struct {
 }
 
 type putOffWrite struct {
-	c *Conn
+	w LateWriter
 	n int
 }
 
-// putOff puts a small write off.
-func (l *Loop) putOff(c *Conn, p []byte) {
+// PutOff puts a write of at most PutOffMost bytes off, to the end of the round at the
+// latest. p is copied.
+func (l *Loop) PutOff(w LateWriter, p []byte) {
 	o := &l.late
 	o.b = append(o.b, p...)
-	c.own.late += len(p)
-	if last := len(o.writes) - 1; last >= 0 && o.writes[last].c == c {
+	if last := len(o.writes) - 1; last >= 0 && o.writes[last].w == w {
 		o.writes[last].n += len(p)
 		return
 	}
-	o.writes = append(o.writes, putOffWrite{c, len(p)})
+	o.writes = append(o.writes, putOffWrite{w, len(p)})
 	if len(o.writes) >= putOffCount {
-		l.catchUp()
+		l.CatchUp()
 	}
 }
 
-// catchUp writes what was put off. It calls no Watcher.
-func (l *Loop) catchUp() {
+// CatchUp has all that was put off written now.
+func (l *Loop) CatchUp() {
 	b, writes := l.late.b, l.late.writes
 	l.late.b, l.late.writes = b[:0], writes[:0]
 	for _, w := range writes {
-		w.c.writeLate(b[:w.n])
+		w.w.WriteLate(b[:w.n])
 		b = b[w.n:]
 	}
 	clear(writes) // they are not kept alive
@@ -56,7 +65,7 @@ func (l *Loop) catchUp() {
 // catchUp writes what of c was put off, for what has to come after it.
 func (c *Conn) catchUp() {
 	if c.own.late > 0 {
-		c.own.loop.catchUp()
+		c.own.loop.CatchUp()
 	}
 }
 
@@ -68,9 +77,13 @@ func (c *Conn) CatchUp() bool {
 	return !c.Backlogged()
 }
 
-// writeLate writes what was put off. What the kernel does not take becomes the backlog,
+// lateConn is a Conn in its role of a [LateWriter].
+type lateConn Conn
+
+// WriteLate implements [LateWriter]. What the kernel does not take becomes the backlog,
 // and an error waits for the next call of Read or Write; the Watcher is told of both.
-func (c *Conn) writeLate(p []byte) {
+func (w *lateConn) WriteLate(p []byte) {
+	c := (*Conn)(w)
 	o := &c.own
 	o.late -= len(p)
 	for o.lost == nil && len(o.backlog) == 0 {

@@ -229,8 +229,9 @@ func (c *Conn) writeRaw(p []byte) (int, error) {
 	if o.lost != nil {
 		return 0, c.opError("write", o.lost)
 	}
-	if len(p) <= putOffMost && len(o.backlog) == 0 {
-		o.loop.putOff(c, p)
+	if len(p) <= PutOffMost && len(o.backlog) == 0 {
+		o.late += len(p)
+		o.loop.PutOff((*lateConn)(c), p)
 		return len(p), nil
 	}
 	c.catchUp()

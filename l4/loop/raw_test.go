@@ -94,7 +94,7 @@ func TestSmallWritesArePutOff(t *testing.T) {
 		if got := has(t, peerA) + "|" + has(t, peerB); got != "one two |other" {
 			t.Errorf("the round has sent %q", got)
 		}
-		large := strings.Repeat("x", putOffMost+1)
+		large := strings.Repeat("x", PutOffMost+1)
 		write(a, "small ")
 		write(a, large)
 		if got := has(t, peerA); got != "small "+large {
@@ -216,7 +216,7 @@ func TestPutOffThatIsNotTaken(t *testing.T) {
 			}
 			want.Write(full[:n])
 		}
-		for _, p := range []string{"late", strings.Repeat("L", putOffMost+1), "later"} {
+		for _, p := range []string{"late", strings.Repeat("L", PutOffMost+1), "later"} {
 			if _, err := c.Write([]byte(p)); err != nil {
 				t.Error(err)
 			}
@@ -320,7 +320,7 @@ func TestPutOffAllocations(t *testing.T) {
 	on(t, l, func() {
 		if n := testing.AllocsPerRun(100, func() {
 			_, _ = c.Write(p)
-			l.catchUp()
+			l.CatchUp()
 			_, _ = Read(peer, b)
 		}); n != 0 {
 			t.Errorf("%v allocations", n)
