@@ -20,8 +20,9 @@ func (c *Conn) Buffered() int { return len(c.in.unread()) }
 // FillBody reads a request body with Content-Length as far as it has come, into memory of
 // its length. nil: all of it is there, and comes as the next piece of ReadBody without a
 // wait. It is for a raw net.Conn, where loop.ErrAgain says that there is more to come: call
-// it again, or leave the rest to ReadBody. After any other error the client is gone, and
-// ReadBody returns none of what there is.
+// it again, or leave the rest to ReadBody, which has the limits of a body: here none of the
+// deadlines counts. After any other error the client is gone, and ReadBody returns none of
+// what there is.
 func (c *Conn) FillBody() error {
 	in := &c.in
 	size := int(in.body.Remaining())
