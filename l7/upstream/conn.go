@@ -11,7 +11,7 @@ import (
 )
 
 // Timeouts limits what an exchange waits for. Zero means no limit. A limit runs
-// out up to a sixteenth late: see deadline.
+// out up to 1/32 late: see deadline.
 type Timeouts struct {
 	// Head is the longest wait for a response head, from when the request was
 	// sent wholly, or from ExpectHead.

@@ -8,15 +8,15 @@ import (
 // deadline is the time that is set on one direction of a socket.
 //
 // Setting it costs a call into the runtime's timers, so it is set late on
-// purpose, by a sixteenth of the limit, and then left alone as long as it is
+// purpose, by up to 1/32 of the limit, and then left alone as long as it is
 // neither too early nor too late. With a limit of a minute that is one call every
-// four seconds instead of one per read. It also stays while the connection is
+// two seconds instead of one per read. It also stays while the connection is
 // idle: should it pass then, the next exchange moves it before it reads.
 //
 // On a Lane it costs nothing and is exact: there the tick of the loop comes on top.
 type deadline struct{ at time.Time }
 
-const slack = 16
+const slack = 32
 
 // move returns the time to set for a limit d from now on (zero: none), and whether it has
 // to be set at all.
