@@ -143,11 +143,15 @@ func give(t testing.TB, attr *syscall.SysProcAttr, file, text string) {
 func runAs(t testing.TB, attr *syscall.SysProcAttr, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr, cmd.Dir = attr, dir
+	cmd.SysProcAttr, cmd.Dir, cmd.Env = attr, dir, ownTemp(dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}
 }
+
+// ownTemp is an environment with temporary files in dir: a MariaDB server removes those of
+// others when it starts.
+func ownTemp(dir string) []string { return append(os.Environ(), "TMPDIR="+dir) }
 
 // serveAs runs a database server until the test ends and waits until ready.
 func serveAs(
@@ -157,6 +161,7 @@ func serveAs(
 	log := &logBuffer{}
 	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, log, log
+	cmd.Env = ownTemp(dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("cannot start %s (make deps installs it): %v", name, err)
 	}

@@ -159,8 +159,8 @@ func TestRow62_UDPFlood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Write([]byte("who am I")) // the server does not answer that
-		c.Close()
+		t.Cleanup(func() { c.Close() })                     // not before: the next one could have the port of a session
+		c.Write([]byte("who am I"))                         // the server does not answer that
 		if sent := i + 1; sent > sessions && sent%50 == 0 { // or a busy machine lets the kernel drop some
 			waitFor(t, patience, "the flood is refused", func() bool { return refused() == float64(sent-sessions) })
 		}
