@@ -183,8 +183,11 @@ func (x *exchange) find(now time.Time) (v verdict, decided bool) {
 		}
 	}
 	switch {
-	case string(x.req.Method) == "HEAD":
+	case string(x.req.Method) == "HEAD" && c.ref.Held():
 		return next, true // what is there may be compared with its answer
+	case string(x.req.Method) == "HEAD":
+		v, _ := x.serveSlices()
+		return v, true
 	case c.wish.NoStore && !c.rc.policy.IgnoreRequest:
 		c.ref.Release()
 		return next, true

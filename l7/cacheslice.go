@@ -109,13 +109,17 @@ func firstOctet(req *message.Request) (at int64, ok bool) {
 // length or because the resource has changed.
 const maxSliceRounds = 4
 
-// serveSlices answers a GET from slices, of one range or of all of a long resource. It is
-// not decided where the resource has none: the request goes on as any other then.
+// serveSlices answers from slices: a GET of one range or of all of a long resource, or a
+// HEAD. It is not decided where the resource has none: the request goes on as any other
+// then.
 func (x *exchange) serveSlices() (v verdict, decided bool) {
 	c := &x.cached
 	s := &c.slices
-	if c.rc.conf.Slice == 0 || string(x.req.Method) != "GET" || c.wish.NoStore && !c.wish.OnlyIfCached {
+	if c.rc.conf.Slice == 0 || c.wish.NoStore && !c.wish.OnlyIfCached {
 		return next, false
+	}
+	if string(x.req.Method) == "HEAD" {
+		return x.headOfSlices()
 	}
 	at, ok := firstOctet(&x.req)
 	if !ok && (x.req.Has(message.Range) || !x.isKnownLong()) || c.isUnsliced(x) {
@@ -143,6 +147,27 @@ func (x *exchange) serveSlices() (v verdict, decided bool) {
 	}
 	x.leaveSlices()
 	return x.passBy(policy.ForwardMiss, "uncacheable"), true
+}
+
+// headOfSlices answers a HEAD from the first slice, if that is stored and needs no server.
+func (x *exchange) headOfSlices() (v verdict, decided bool) {
+	c := &x.cached
+	if c.isUnsliced(x) {
+		return next, false
+	}
+	s, now := &c.slices, time.Now()
+	s.at, s.key = 0, c.rc.appendSliceKey(s.key[:0], c.key, 0)
+	if !x.findSlice(now) || !x.usesSlice(now, now) {
+		return x.leaveSlices()
+	}
+	_, head := cutServer(c.ref.Head())
+	part, ok := policy.ParseContentRange(head.Get("content-range"))
+	if !ok || !policy.SamePart(head, head) {
+		return x.leaveSlices()
+	}
+	s.on, s.end, s.total = true, 0, part.Total
+	x.presentSlices(false)
+	return fromStore, true
 }
 
 // leaveSlices gives up what serveSlices has begun: the request goes on as any other.

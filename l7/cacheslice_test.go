@@ -123,6 +123,50 @@ func TestSlices(t *testing.T) {
 	}
 }
 
+// TestHeadOfSlices: a HEAD is answered from the first slice if that is there and fresh, as
+// one of the whole, and fetches nothing for itself.
+func TestHeadOfSlices(t *testing.T) {
+	t.Parallel()
+	const size = 20*sliceSize + 1000
+	f := newFilm(size)
+	r := newRig(t, slicedRig, newHTTPOrigin(t, f.ServeHTTP).addr)
+	c := r.dial()
+	head := func(status int, asked bool, fields ...string) *http.Response {
+		t.Helper()
+		f.fetched()
+		c.send("HEAD /film HTTP/1.1\r\nHost: www.example.com\r\n%s\r\n", strings.Join(fields, ""))
+		res, body, err := c.response("HEAD")
+		if err != nil || res.StatusCode != status || body != "" {
+			t.Fatalf("%q: got %d, %d octets, %v", fields, res.StatusCode, len(body), err)
+		}
+		if list := f.fetched(); len(list) > 0 != asked {
+			t.Errorf("%q: the server was asked for %q", fields, list)
+		}
+		return res
+	}
+	const ifCached = "Cache-Control: only-if-cached\r\n"
+	head(504, false, ifCached)
+	head(200, true)
+	c.seek("/film", fmt.Sprintf("bytes=%d-%d", 3*sliceSize, 3*sliceSize+9))
+	head(504, false, ifCached) // not the first
+	head(200, true)
+	c.seek("/film", "bytes=0-9")
+	for _, fields := range []string{"", "Range: bytes=5-9\r\n", ifCached, "Accept-Encoding: gzip\r\n"} {
+		res := head(200, false, fields)
+		if res.ContentLength != size || res.Header.Get("Content-Range") != "" || res.Header.Get("Age") == "" ||
+			res.Header.Get("Etag") != `"one"` || res.Header.Get("Content-Type") != "video/mp4" {
+			t.Errorf("%q: got %d octets, %q", fields, res.ContentLength, res.Header)
+		}
+	}
+	head(304, false, "If-None-Match: \"one\"\r\n")
+	head(200, false, "If-None-Match: \"two\"\r\n")
+	head(200, true, "Cache-Control: no-cache\r\n")
+	head(200, true, "Cache-Control: no-store\r\n")
+	if res, body, err := c.seek("/film", "bytes=0-99"); err != nil || res.StatusCode != 206 || body != string(f.body[:100]) {
+		t.Errorf("a range behind a HEAD: got %d, %d octets, %v", res.StatusCode, len(body), err)
+	}
+}
+
 // TestSlicesOnceForTwo: two clients that ask for the same at the same time cause one
 // request for each slice.
 func TestSlicesOnceForTwo(t *testing.T) {
