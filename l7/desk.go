@@ -250,6 +250,9 @@ func (d *desk) leave(at int) {
 // close closes the connection, between two requests.
 func (d *desk) close() {
 	c := d.x.c
+	if c.secured != nil && !c.isGone() && !d.h.Lingers() {
+		d.sayGoodbye()
+	}
 	if !c.isGone() && (d.h.Lingers() || !c.nc.CatchUp()) && !c.s.awake.isClosed() {
 		d.leave(closing)
 		return
@@ -258,6 +261,17 @@ func (d *desk) close() {
 		d.h.CloseGracefully() // which does not wait
 	}
 	d.drop()
+}
+
+// sayGoodbye sends the close_notify ahead of the close, so that it counts among what the
+// kernel has to take.
+func (d *desk) sayGoodbye() {
+	c := d.x.c
+	if d.h.Flush() != nil {
+		return
+	}
+	_ = c.secured.CloseWrite()             // an error is one of the connection, which ends in any case
+	_ = c.nc.SetWriteDeadline(time.Time{}) // crypto/tls has left one that is over
 }
 
 // drop closes the connection at once.

@@ -53,9 +53,15 @@ func settle(nc net.Conn) error {
 // dialTLS connects and gets on the lane.
 func (r *rig) dialTLS(t *testing.T, roots *x509.CertPool, version uint16) *secureClient {
 	t.Helper()
+	return r.dialWith(t, &tls.Config{ServerName: secureName, RootCAs: roots, MaxVersion: version})
+}
+
+// dialWith is dialTLS with a configuration.
+func (r *rig) dialWith(t *testing.T, config *tls.Config) *secureClient {
+	t.Helper()
 	c := r.dial()
 	c.SetDeadline(time.Now().Add(clientPatience))
-	tc := tls.Client(c.TCPConn, &tls.Config{ServerName: secureName, RootCAs: roots, MaxVersion: version})
+	tc := tls.Client(c.TCPConn, config)
 	served, _ := r.lanes()
 	if err := settle(tc); err != nil {
 		t.Fatal(err)
@@ -145,6 +151,26 @@ func TestLaneServesTLS(t *testing.T) {
 		c.tls.Close()
 		r.wantNone(t)
 	}
+}
+
+// TestLaneTLSResumed: a client that resumes its session is served on the lane as any other.
+func TestLaneTLSResumed(t *testing.T) {
+	t.Parallel()
+	r, roots := newSecureRig(t, true, largeOrigin(t))
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		known := &tls.Config{
+			ServerName: secureName, RootCAs: roots, MaxVersion: version,
+			ClientSessionCache: tls.NewLRUClientSessionCache(1),
+		}
+		for i := range 3 {
+			c := r.dialWith(t, known)
+			if resumed := c.tls.ConnectionState().DidResume; resumed != (i > 0) {
+				t.Errorf("connection %d: resumed %t", i, resumed)
+			}
+			c.tls.Close()
+		}
+	}
+	r.wantNone(t)
 }
 
 // TestLaneTLSRecordInPieces: a record that is not whole is no request yet.

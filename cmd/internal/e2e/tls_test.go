@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -144,5 +146,58 @@ func TestTLSOpenSSL(t *testing.T) {
 	}
 	if out := f(lax, "-tls1_1"); strings.Contains(out, "200 OK") {
 		t.Errorf("TLS 1.1: %s", out)
+	}
+}
+
+// TestKeyUpdateOpenSSL: a client changes its keys, and asks for new ones, on a connection
+// that its loop serves.
+func TestKeyUpdateOpenSSL(t *testing.T) {
+	ca, addr := newAuthority(t, t.TempDir()), freeAddr(t)
+	cert, key := ca.issue(t, "weir", "www.example.com")
+	w := startWeir(t, pool("app", startOrigin(t, "a").addr)+fmt.Sprintf(`
+[[l7]]
+name = "web"
+listen = [%q]
+[l7.tls]
+certs = [{ cert = %q, key = %q }]
+[[l7.route]]
+pool = "app"
+`, addr, cert, key))
+	out := &logBuffer{}
+	client := exec.Command("openssl", "s_client", "-connect", addr, "-servername", "www.example.com",
+		"-CAfile", ca.file, "-verify_return_error", "-tls1_3")
+	client.Stdout, client.Stderr, client.SysProcAttr = out, out, dieWithUs()
+	in, err := client.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer client.Wait()
+	defer in.Close()
+	say := func(text, want string) {
+		t.Helper()
+		had := strings.Count(out.String(), want)
+		io.WriteString(in, text)
+		waitFor(t, patience, want, func() bool { return strings.Count(out.String(), want) > had })
+	}
+	served := func() float64 { return w.metric(t, `weir_l7_lane_requests_total{result="served"}`) }
+	const request, answer = "GET /name HTTP/1.1\r\nHost: www.example.com\r\n\r\n", "HTTP/1.1 200 OK"
+	for range 20 {
+		say(request, answer)
+	}
+	before := served()
+	if before == 0 {
+		t.Error("the loop served nothing")
+	}
+	for range 5 {
+		say("K\n", "KEYUPDATE") // with update_requested, RFC 8446 section 4.6.3
+		say(request, answer)
+		say("k\n", "KEYUPDATE")
+		say(request, answer)
+	}
+	if now := served(); now != before+10 {
+		t.Errorf("the loop served %v of 10 requests between new keys", now-before)
 	}
 }
