@@ -101,7 +101,13 @@ func makeSound() []byte {
 // show shows the page to a browser that has seen nothing, and returns what it says.
 func (l *library) show(t *testing.T, addr string) string {
 	t.Helper()
-	log := startChromium(t, "http://"+addr+"/")
+	return l.showURL(t, "http://"+addr+"/")
+}
+
+// showURL is show with a URL, and arguments for the browser.
+func (l *library) showURL(t *testing.T, url string, more ...string) string {
+	t.Helper()
+	log := startChromium(t, url, more...)
 	select {
 	case got := <-l.result:
 		return got
@@ -174,15 +180,22 @@ func TestChromiumSeeks(t *testing.T) {
 }
 
 // TestChromiumDictionary: a browser that has one version of a script gets the next one as
-// the difference.
+// the difference, over http of this machine and over https.
 func TestChromiumDictionary(t *testing.T) {
-	l, addr := newLibrary("browser_dictionary.html"), freeAddr(t)
-	startWeir(t, pool("app", startHandler(t, l.ServeHTTP))+
-		web(addr, "app", "cache = true", "compress = { dictionary = \"/static/app-*.js\" }"))
-	got := l.show(t, addr)
-	t.Log(got)
-	coding, rest, _ := strings.Cut(got, " ")
-	if coding != "dcz" && coding != "dcb" || rest != fmt.Sprintf("%d true", len(words(2))) {
-		t.Errorf("the page says %q, want dcz or dcb and %d octets", got, len(words(2)))
+	own, clear, secure := newBrowserCert(t), freeAddr(t), freeAddr(t)
+	l := newLibrary("browser_dictionary.html")
+	const route = "cache = true\ncompress = { dictionary = \"/static/app-*.js\" }"
+	startWeir(t, pool("app", startHandler(t, l.ServeHTTP))+web(clear, "app", route)+
+		tlsWeb("secure", secure, own.file, own.key, "app", route))
+	show := func(url string, args ...string) {
+		t.Helper()
+		got := l.showURL(t, url, args...)
+		t.Log(url, got)
+		coding, rest, _ := strings.Cut(got, " ")
+		if coding != "dcz" && coding != "dcb" || rest != fmt.Sprintf("%d true", len(words(2))) {
+			t.Errorf("%s: the page says %q, want dcz or dcb and %d octets", url, got, len(words(2)))
+		}
 	}
+	show("http://" + clear + "/")
+	show(own.url(secure), own.args...)
 }

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -86,26 +90,65 @@ func echoFrames(c *websocket.Conn) {
 	}
 }
 
-// TestChromium: a page with server-sent events, a WebSocket and an upload, in a browser.
+// TestChromium: a page with server-sent events, a WebSocket and an upload, in a browser,
+// by http and by https.
 func TestChromium(t *testing.T) {
-	s, addr := &site{seen: make(chan string), result: make(chan string, 1)}, freeAddr(t)
+	s := &site{seen: make(chan string), result: make(chan string, 1)}
+	own, clear, secure := newBrowserCert(t), freeAddr(t), freeAddr(t)
 	backend := startHandler(t, s.ServeHTTP)
-	startWeir(t, pool("app", backend)+web(addr, "app"))
+	startWeir(t, pool("app", backend)+web(clear, "app")+tlsWeb("secure", secure, own.file, own.key, "app"))
 	const want = "events 1 2 3 4 5 6, messages 12 of 12, upload 3145728 true"
-	log := startChromium(t, "http://"+addr+"/")
-	select {
-	case got := <-s.result:
-		if got != want {
-			t.Errorf("the page says %q, want %q", got, want)
+	show := func(url string, args ...string) {
+		t.Helper()
+		log := startChromium(t, url, args...)
+		select {
+		case got := <-s.result:
+			if got != want {
+				t.Errorf("%s: the page says %q, want %q", url, got, want)
+			}
+		case <-time.After(3 * patience):
+			t.Errorf("%s: the page says nothing; chromium:\n%s", url, log.tail(8<<10))
 		}
-	case <-time.After(3 * patience):
-		t.Errorf("the page says nothing; chromium:\n%s", log.tail(8<<10))
 	}
+	show("http://" + clear + "/")
+	show(own.url(secure), own.args...)
+}
+
+// browserCert is a certificate of www.example.com, and the arguments with which a browser
+// takes it for a good one, and its name for this machine.
+type browserCert struct {
+	file, key string
+	args      []string
+}
+
+func newBrowserCert(t *testing.T) *browserCert {
+	t.Helper()
+	c := &browserCert{}
+	c.file, c.key = newAuthority(t, t.TempDir()).issue(t, "weir", browserHost)
+	block, _ := pem.Decode([]byte(readFile(t, c.file)))
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	c.args = []string{
+		"--host-resolver-rules=MAP " + browserHost + " 127.0.0.1",
+		"--ignore-certificate-errors-spki-list=" + base64.StdEncoding.EncodeToString(sum[:]),
+		// Dictionaries are for certificates of public authorities only, else.
+		"--disable-features=CompressionDictionaryTransportRequireKnownRootCert",
+	}
+	return c
+}
+
+const browserHost = "www.example.com"
+
+func (*browserCert) url(addr string) string {
+	return "https://" + browserHost + ":" + portOf(addr) + "/"
 }
 
 // startChromium shows the page without a window until the test ends, in a browser that
-// has seen nothing before.
-func startChromium(t *testing.T, url string) *logBuffer {
+// has seen nothing before; more are arguments.
+func startChromium(t *testing.T, url string, more ...string) *logBuffer {
 	t.Helper()
 	args := []string{
 		"--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
@@ -115,7 +158,7 @@ func startChromium(t *testing.T, url string) *logBuffer {
 	if os.Getuid() == 0 {
 		args = append(args, "--no-sandbox") // it refuses to run as root with one
 	}
-	cmd := exec.Command("chromium", append(args, url)...)
+	cmd := exec.Command("chromium", append(append(args, more...), url)...)
 	cmd.SysProcAttr = dieWithUs()
 	cmd.SysProcAttr.Setpgid = true
 	log := &logBuffer{}

@@ -190,7 +190,7 @@ func TestRow22_ClientAborts(t *testing.T) {
 }
 
 // tlsWeb is an [[l7]] table that terminates TLS. listen may be "".
-func tlsWeb(name, listen, cert, key, pool string) string {
+func tlsWeb(name, listen, cert, key, pool string, route ...string) string {
 	at := ""
 	if listen != "" {
 		at = fmt.Sprintf("listen = [%q]", listen)
@@ -203,7 +203,8 @@ name = %q
 certs = [{ cert = %q, key = %q }]
 [[l7.route]]
 pool = %q
-`, name, at, cert, key, pool)
+%s
+`, name, at, cert, key, pool, strings.Join(route, "\n"))
 }
 
 // TestRow23_HalfClose: a FIN says "no more from me", not "I am gone".

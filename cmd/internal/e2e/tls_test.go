@@ -154,15 +154,7 @@ func TestTLSOpenSSL(t *testing.T) {
 func TestKeyUpdateOpenSSL(t *testing.T) {
 	ca, addr := newAuthority(t, t.TempDir()), freeAddr(t)
 	cert, key := ca.issue(t, "weir", "www.example.com")
-	w := startWeir(t, pool("app", startOrigin(t, "a").addr)+fmt.Sprintf(`
-[[l7]]
-name = "web"
-listen = [%q]
-[l7.tls]
-certs = [{ cert = %q, key = %q }]
-[[l7.route]]
-pool = "app"
-`, addr, cert, key))
+	w := startWeir(t, pool("app", startOrigin(t, "a").addr)+tlsWeb("web", addr, cert, key, "app"))
 	out := &logBuffer{}
 	client := exec.Command("openssl", "s_client", "-connect", addr, "-servername", "www.example.com",
 		"-CAfile", ca.file, "-verify_return_error", "-tls1_3")
