@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -118,4 +120,49 @@ func TestUsage(t *testing.T) {
 	f("more")
 	f("-rounds", "0")
 	f("-nothing")
+}
+
+// TestBaselineIsWhole: each benchmark of the tree has its allocations in the baseline, and
+// each in the baseline is there.
+func TestBaselineIsWhole(t *testing.T) {
+	const root = "../.."
+	packages, err := benchmarked(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Benchmark\w+)\(b \*testing\.B\)`)
+	for _, pkg := range packages {
+		files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range declared.FindAllSubmatch(text, -1) {
+				have["weir/"+strings.TrimPrefix(pkg, "./")+" "+string(m[1])] = true
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(root, baselineFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	baseline, err := parseBaseline(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for line := range baseline {
+		pkg, name, _ := strings.Cut(line, " ")
+		name, _, _ = strings.Cut(name, "/") // of a part
+		known[pkg+" "+name] = true
+	}
+	if !maps.Equal(have, known) {
+		t.Errorf("%s has\n%q, and there are\n%q: run go run ./bench/gate -only allocs -update",
+			baselineFile, slices.Sorted(maps.Keys(known)), slices.Sorted(maps.Keys(have)))
+	}
 }
