@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -14,6 +15,10 @@ import (
 
 // benchstat is pinned here and built on use, so that go.mod holds only what Weir needs.
 const benchstat = "golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da"
+
+// alpha is the probability with which a change is called significant that is none. With
+// benchstat's own 0.05, of a hundred benchmarks five would be.
+const alpha = "0.001"
 
 // A side is the old or the new code.
 type side struct {
@@ -54,6 +59,9 @@ func (g *gate) versus(ctx context.Context, packages []string) (err error) {
 		}
 	}
 	packages = both(packages, older, newer)
+	if packages, err = g.changed(packages, older, newer); err != nil || len(packages) == 0 {
+		return err
+	}
 	if g.wants("instructions") {
 		if err := g.count(ctx, packages, older, newer); err != nil {
 			return err
@@ -90,7 +98,7 @@ func (s *side) build(ctx context.Context, dir string, packages []string) error {
 			continue
 		}
 		binary := filepath.Join(dir, s.name+"-"+strings.NewReplacer("/", "_", ".", "").Replace(pkg))
-		if _, err := output(ctx, s.root, nil, "go", "test", "-c", "-o", binary, pkg); err != nil {
+		if _, err := output(ctx, s.root, nil, "go", "test", "-c", "-trimpath", "-o", binary, pkg); err != nil {
 			return fmt.Errorf("cannot build the %s tests: %w", s.name, err)
 		}
 		if _, err := os.Stat(binary); err == nil { // there is none for a package without tests
@@ -110,6 +118,29 @@ func both(packages []string, a, b *side) []string {
 	return common
 }
 
+// changed leaves out the packages whose tests are the same program on both sides: what
+// they depend on is the same as well.
+func (g *gate) changed(packages []string, a, b *side) ([]string, error) {
+	var list []string
+	for _, pkg := range packages {
+		old, err := os.ReadFile(a.tests[pkg])
+		if err != nil {
+			return nil, fmt.Errorf("cannot compare: %w", err)
+		}
+		text, err := os.ReadFile(b.tests[pkg])
+		if err != nil {
+			return nil, fmt.Errorf("cannot compare: %w", err)
+		}
+		if !bytes.Equal(old, text) {
+			list = append(list, pkg)
+		}
+	}
+	if n := len(packages) - len(list); n > 0 {
+		g.say("%d packages are the same as before, and are not measured", n)
+	}
+	return list, nil
+}
+
 // timing runs old and new in turn, so that what slows the machine down hits both.
 func (g *gate) timing(ctx context.Context, dir string, packages []string, older, newer *side, base string) error {
 	for range g.rounds {
@@ -124,7 +155,7 @@ func (g *gate) timing(ctx context.Context, dir string, packages []string, older,
 			}
 		}
 	}
-	args := []string{"run", benchstat, "-format", "csv"}
+	args := []string{"run", benchstat, "-format", "csv", "-alpha", alpha}
 	for _, s := range []*side{older, newer} {
 		file := filepath.Join(dir, s.name+".txt")
 		if err := os.WriteFile(file, []byte(s.text.String()), 0o600); err != nil {
