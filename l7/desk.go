@@ -263,6 +263,10 @@ func (d *desk) close() {
 	d.drop()
 }
 
+// goodbyeTime is for how long the end of a connection waits for its client at least, as
+// crypto/tls has it for a close_notify.
+const goodbyeTime = 5 * time.Second
+
 // sayGoodbye sends the close_notify ahead of the close, so that it counts among what the
 // kernel has to take.
 func (d *desk) sayGoodbye() {
@@ -270,8 +274,10 @@ func (d *desk) sayGoodbye() {
 	if d.h.Flush() != nil {
 		return
 	}
-	_ = c.secured.CloseWrite()             // an error is one of the connection, which ends in any case
-	_ = c.nc.SetWriteDeadline(time.Time{}) // crypto/tls has left one that is over
+	_ = c.secured.CloseWrite() // an error is one of the connection, which ends in any case
+	// crypto/tls has left a deadline that is over. A goroutine that sends the rest shall not
+	// wait forever for a client that reads nothing.
+	_ = c.nc.SetWriteDeadline(c.nc.Now().Add(max(goodbyeTime, c.l.conf.BodyGrace)))
 }
 
 // drop closes the connection at once.
